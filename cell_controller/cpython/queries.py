@@ -1,0 +1,89 @@
+"""Questions about the cell, answered from what the control thread has at hand; asking changes nothing."""
+
+from typing import TYPE_CHECKING, Any
+
+from cell_controller.core import views
+from cell_controller.core.envelope import Request
+from cell_controller.core.jsonwrite import Decimal
+from cell_controller.core.signals import QUALITY_NAMES
+
+if TYPE_CHECKING:
+    from cell_controller.cpython.runtime import Runtime
+
+Json = dict[str, Any]
+KINDS = ("state", "orders", "order", "items", "why", "catalogue", "alarms", "ledgers", "faults")
+
+
+class Queries:
+    """Answers the verb `query` for a runtime."""
+
+    def __init__(self, runtime: "Runtime") -> None:
+        self._runtime = runtime
+
+    def answer(self, request: Request) -> Json:
+        """The reply; a query that does not exist is refused with the ones that do."""
+        what = request.args.get("what")
+        if what not in KINDS:
+            text = f"there is no query {str(what)[:40]!r}; ask for one of: {', '.join(KINDS)}"
+            return {
+                "id": request.id,
+                "ok": False,
+                "code": 208,
+                "name": "unknown_query",
+                "text": text,
+                "data": {},
+            }
+        if what == "order":
+            return self._order(request)
+        data = getattr(self, f"_{what}")()
+        return {"id": request.id, "ok": True, "code": 0, "name": "accepted", "text": "", "data": data}
+
+    def _state(self) -> Json:
+        view = self._runtime.state_view()
+        signals = views.signals(self._runtime.controller)
+        view["signals"] = {
+            name: {"value": Decimal(value, per_unit), "quality": QUALITY_NAMES[q], "unit": unit}
+            for name, value, q, unit, per_unit in signals
+        }
+        return view
+
+    def _orders(self) -> Json:
+        return {"orders": views.order_list(self._runtime.controller)}
+
+    def _order(self, request: Request) -> Json:
+        cell = self._runtime.controller
+        order_id = request.args.get("order_id")
+        job = cell.book.find(str(order_id))
+        if job is None:
+            text = f"there is no order {str(order_id)[:64]}"
+            return {
+                "id": request.id,
+                "ok": False,
+                "code": 100,
+                "name": "unknown_order",
+                "text": text,
+                "data": {},
+            }
+        items = [item for item in self._runtime.items if item.get("order_id") == job.order_id]
+        data = {**views.order(cell, job), "items": items[-50:]}
+        return {"id": request.id, "ok": True, "code": 0, "name": "accepted", "text": "", "data": data}
+
+    def _items(self) -> Json:
+        return {"items": list(self._runtime.items)[-100:]}
+
+    def _why(self) -> Json:
+        return views.why(self._runtime.controller)
+
+    def _catalogue(self) -> Json:
+        return views.catalogue(self._runtime.controller)
+
+    def _alarms(self) -> Json:
+        return {"alarms": views.alarm_list(self._runtime.controller)}
+
+    def _ledgers(self) -> Json:
+        return views.ledger(self._runtime.controller)
+
+    def _faults(self) -> Json:
+        board = self._runtime.board
+        active: list[str] = getattr(board, "active_faults", list)()
+        return {"faults": board.faults(), "active": active}
