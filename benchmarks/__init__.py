@@ -1,0 +1,1 @@
+"""Benchmarks of the cell controller: `python -m benchmarks`."""
