@@ -32,9 +32,7 @@ class RecipeWatch:
         self._thread = threading.Thread(target=self._watch, name="recipes", daemon=True)
 
     def start(self) -> None:
-        """Take what is there now as known, then look for changes."""
-        for path in recipe_files(self._directory):
-            self._content[path] = path.read_bytes()
+        """Begin to look. The first look reads every file: one may have changed since the cell was compiled."""
         self._thread.start()
 
     def stop(self) -> None:
