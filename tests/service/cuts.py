@@ -69,6 +69,7 @@ class Drill:
         self.rng = random.Random(seed)
         self.service = Service(self.folder / "c", self.folder, **settings)
         self.questions = 0
+        self._taking = False
         self.cuts = 0
 
     @property
@@ -174,8 +175,16 @@ class Drill:
         self.service.run_to("Idle", 60)
 
     def _made(self) -> bool:
+        self._take_part()
         found = self.service.query("order", order_id=ORDER)
         return bool(found["state"] == "Ended/Completed")
+
+    def _take_part(self) -> None:
+        """Who said that a part had left that had not takes it off when the cell says so: its sensor goes off."""
+        still_there = self.service.reason == "the last item's part is still on the stand"
+        if still_there != self._taking:
+            self._taking = still_there
+            self.service.fault("part.missing", still_there)
 
     def close(self) -> None:
         self.service.close()

@@ -45,7 +45,7 @@ def cut_points(cell_dir: Path, first: int, step: int, speed: float) -> tuple[int
 def cut_instants(cell_dir: Path, count: int, seed: int, speed: float) -> tuple[int, int]:
     """Kill the process at `count` random instants from its start on; (cuts, questions)."""
     rng = random.Random(seed)
-    instants = [(rng.uniform(0.2, 0.5 + 75 / speed), rng.randrange(1 << 30)) for _ in range(count)]
+    instants = [(rng.uniform(0.2, 0.5 + 50 / speed), rng.randrange(1 << 30)) for _ in range(count)]
 
     def one(instant: tuple[float, int]) -> tuple[int, int]:
         seconds, own_seed = instant
