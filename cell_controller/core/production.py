@@ -169,10 +169,15 @@ class Production:
         value = self.context.inputs.value[self._identity] if reason == al.WRONG_CARRIER else 0
         self.context.alarms.raise_(reason, al.NONE, value, self.context.now, True)
 
+    def _stand_empty(self) -> bool:
+        """Whether the sensor says that no part is there; one that is not good says nothing."""
+        inputs = self.context.inputs
+        return not inputs.value[self._part] and inputs.quality[self._part] == GOOD
+
     def look_at_stand(self) -> None:
         """The last item's part was left: it is gone when the sensor says so or another carrier came, in any state."""
         inputs = self.context.inputs
-        gone = not inputs.value[self._part] and inputs.quality[self._part] == GOOD
+        gone = self._stand_empty()
         if self._identity >= 0 and inputs.quality[self._identity] == GOOD:
             read = inputs.value[self._identity]
             gone = gone or read not in (0, self.context.book.left_carrier)
@@ -229,15 +234,11 @@ class Production:
         record: "dict[str, Any]" = {}
         if job is not None:
             record = item.record(context.now, job.order_id, job.product, job.issuer, result)
+        # The next item must not be made on this part; said before the item ends, so that no cut comes between. Where
+        # carriers have no number, a sensor that stays on may be a magazine's: only scrap is sure to be still there.
+        if self._part >= 0 and not self._stand_empty() and (result == ev.SCRAP or self._identity >= 0):
+            context.emit(ev.STAND_CLEAR, 1, item.carrier, 0)
         self._after = context.emit(ev.ITEM_END, result, item.serial, item.job, codec.pack(record))
-        # The next item must not be made on this part. Where carriers have no number, a sensor that stays on may be a
-        # magazine's: only scrap is sure to be still there.
-        if (
-            self._part >= 0
-            and context.inputs.value[self._part]
-            and (result == ev.SCRAP or self._identity >= 0)
-        ):
-            self._after = context.emit(ev.STAND_CLEAR, 1, item.carrier, 0)
         self.sequencer.item = None
         self.take_over()
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from cell_controller.core import events as ev
 from hil.bench import Bench
 
 GREEN: dict[str, Any] = {"colour": "green"}
@@ -140,6 +141,26 @@ def test_the_scrapped_part_is_remembered_through_a_power_cut(cell: Bench) -> Non
     cell.run_to("Stopped").restart()
     cell.order("bonnet", colour="primer").run_to("Suspended")
     assert cell.reason == "the last item's part is still on the stand"
+
+
+def test_a_cut_right_after_an_item_has_ended_does_not_forget_its_part(cell: Bench) -> None:
+    cell.order("bonnet", 2, **GREEN).run_to_output("valve_green")
+    cell.order_verb("abort", "ord-1")
+    kinds = [ev.fields(data)[2] for data in cell.journal]
+    del cell.journal[kinds.index(ev.ITEM_END) + 1 :]  # what came after it had not reached the disk
+    cell.restart()
+    cell.make_ready().run_to("Suspended")
+    assert cell.reason == "the last item's part is still on the stand"
+
+
+def test_a_sensor_that_cannot_tell_does_not_say_that_the_part_is_gone(cell: Bench) -> None:
+    cell.order("bonnet", 2, **GREEN).run_to_output("valve_green")
+    cell.fault("part.missing").run_to("Held")
+    cell.fault("part_present.stale").run_for(1)  # the last it read was that there is none
+    assert cell.input("part_present") == 0
+    cell.order_verb("abort", "ord-1")
+    cell.run_for(1)
+    assert cell.controller.book.part_left
 
 
 def test_a_part_that_was_said_to_have_left_is_not_made_into_the_next_item(cell: Bench) -> None:
