@@ -8,42 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from host_tools.romfs import image
 from tests.runtimes.runtimes import ROOT, RuntimeMissingError
-
-# An image is one record; a record is its kind, its length and its content, the numbers in base 128, high digits first.
-_IMAGE = b"\xd2\xcd\x31"
-_DATA, _FOLDER, _FILE = b"\x02", b"\x04", b"\x05"
-
-
-def _number(value: int) -> bytes:
-    digits = bytes([value & 0x7F])
-    while value := value >> 7:
-        digits = bytes([0x80 | value & 0x7F]) + digits
-    return digits
-
-
-def _record(kind: bytes, content: bytes) -> bytes:
-    return kind + _number(len(content)) + content
-
-
-def _named(kind: bytes, name: str, content: bytes) -> bytes:
-    return _record(kind, _number(len(name)) + name.encode() + content)
-
-
-def image(files: dict[str, bytes]) -> bytes:
-    """The image that holds these files, by path."""
-    return _record(_IMAGE, _folder({tuple(path.split("/")): content for path, content in files.items()}))
-
-
-def _folder(files: dict[tuple[str, ...], bytes]) -> bytes:
-    content = b""
-    for name in sorted({path[0] for path in files}):
-        if (name,) in files:
-            content += _named(_FILE, name, _record(_DATA, files[(name,)]))
-        else:
-            inside = {path[1:]: data for path, data in files.items() if path[0] == name}
-            content += _named(_FOLDER, name, _folder(inside))
-    return content
 
 
 def core_modules() -> list[str]:
