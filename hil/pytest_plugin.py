@@ -9,6 +9,7 @@ cell.toml, else the ini option `cell_dir`. This module is loaded by every pytest
 installed, so what is heavy is imported only by a test that asks for the fixture.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,17 +17,19 @@ import pytest
 
 if TYPE_CHECKING:
     from hil.bench import Bench
+    from hil.standin_bench import Flashed, StandInBench
 
-BOARDS = ("sim",)
-"""The boards a test can run on; `sim` is the simulated board in virtual time."""
+BOARDS = ("sim", "standin")
+"""The boards a test can run on: the simulated board in virtual time, or a stand-in for a microcontroller."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--cell-board` and the ini option `cell_dir`."""
+    """Add `--cell-board`, `--uf2` and the ini option `cell_dir`."""
     group = parser.getgroup("cell", "cells on a bench")
     group.addoption(
         "--cell-board", default="sim", metavar="BOARD", help=f"board of `cell`: {', '.join(BOARDS)}"
     )
+    group.addoption("--uf2", metavar="PATH", help="a genuine UF2 of MicroPython for the tests that want one")
     parser.addini("cell_dir", "cell directory of tests that do not lie in one", default="examples/paint_cell")
 
 
@@ -56,9 +59,26 @@ def cell_directory(request: pytest.FixtureRequest) -> Path:
     )
 
 
-@pytest.fixture
-def cell(request: pytest.FixtureRequest) -> "Bench":
-    """A cell on the board that `--cell-board` names, freshly started: Aborted, outputs at their abort values."""
-    from hil.bench import bench
+@pytest.fixture(scope="session")
+def flashed_boards(tmp_path_factory: pytest.TempPathFactory) -> "Flashed":
+    """The flash of stand-in boards that carry a cell's application, made once a cell."""
+    from hil.standin_bench import Flashed
 
-    return bench(cell_directory(request))
+    return Flashed(tmp_path_factory.mktemp("stand-in"))
+
+
+@pytest.fixture
+def cell(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[Bench | StandInBench]":
+    """A cell on the board that `--cell-board` names, freshly started: Aborted, outputs at their abort values."""
+    directory = cell_directory(request)
+    if request.config.getoption("--cell-board") == "sim":
+        from hil.bench import bench
+
+        yield bench(directory)
+        return
+    from hil.standin_bench import StandInBench
+
+    flashed: Flashed = request.getfixturevalue("flashed_boards")
+    board = StandInBench(directory, flashed.copy(directory, tmp_path / "flash.bin"))
+    yield board
+    board.close()

@@ -1,30 +1,45 @@
 """Questions about the cell, answered from what the control thread has at hand; asking changes nothing."""
 
-from typing import TYPE_CHECKING, Any
+from . import views
+from .jsonwrite import Decimal
+from .signals import QUALITY_NAMES
 
-from cell_controller.core import views
-from cell_controller.core.envelope import Request
-from cell_controller.core.jsonwrite import Decimal
-from cell_controller.core.signals import QUALITY_NAMES
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cell_controller.cpython.runtime import Runtime
+    from collections.abc import Sequence
+    from typing import Any, Protocol
 
-Json = dict[str, Any]
+    from .controller import Controller
+    from .envelope import Request
+
+    Json = dict[str, Any]
+
+    class Asked(Protocol):
+        """What a runtime has at hand. `items`: as-built records as a plant reads them, oldest first."""
+
+        controller: Controller
+        board: Any
+
+        @property
+        def items(self) -> Sequence[Json]: ...
+
+        def state_view(self) -> Json: ...
+
+
 KINDS = ("state", "orders", "order", "items", "why", "catalogue", "alarms", "ledgers", "faults")
 
 
 class Queries:
     """Answers the verb `query` for a runtime."""
 
-    def __init__(self, runtime: "Runtime") -> None:
+    def __init__(self, runtime: "Asked") -> None:
         self._runtime = runtime
 
-    def answer(self, request: Request) -> Json:
+    def answer(self, request: "Request") -> "Json":
         """The reply; a query that does not exist is refused with the ones that do."""
         what = request.args.get("what")
         if what not in KINDS:
-            text = f"there is no query {str(what)[:40]!r}; ask for one of: {', '.join(KINDS)}"
+            text = "there is no query '%s'; ask for one of: %s" % (str(what)[:40], ", ".join(KINDS))
             return {
                 "id": request.id,
                 "ok": False,
@@ -35,27 +50,31 @@ class Queries:
             }
         if what == "order":
             return self._order(request)
-        data = getattr(self, f"_{what}")()
+        data = getattr(self, "_" + str(what))()
         return {"id": request.id, "ok": True, "code": 0, "name": "accepted", "text": "", "data": data}
 
-    def _state(self) -> Json:
+    def _state(self) -> "Json":
         view = self._runtime.state_view()
         signals = views.signals(self._runtime.controller)
-        view["signals"] = {
-            name: {"value": Decimal(value, per_unit), "quality": QUALITY_NAMES[q], "unit": unit}
-            for name, value, q, unit, per_unit in signals
-        }
+        shown = {}
+        for name, value, quality, unit, per_unit in signals:
+            shown[name] = {
+                "value": Decimal(value, per_unit),
+                "quality": QUALITY_NAMES[quality],
+                "unit": unit,
+            }
+        view["signals"] = shown
         return view
 
-    def _orders(self) -> Json:
+    def _orders(self) -> "Json":
         return {"orders": views.order_list(self._runtime.controller)}
 
-    def _order(self, request: Request) -> Json:
+    def _order(self, request: "Request") -> "Json":
         cell = self._runtime.controller
         order_id = request.args.get("order_id")
         job = cell.book.find(str(order_id))
         if job is None:
-            text = f"there is no order {str(order_id)[:64]}"
+            text = "there is no order " + str(order_id)[:64]
             return {
                 "id": request.id,
                 "ok": False,
@@ -65,25 +84,25 @@ class Queries:
                 "data": {},
             }
         items = [item for item in self._runtime.items if item.get("order_id") == job.order_id]
-        data = {**views.order(cell, job), "items": items[-50:]}
+        data = views.order(cell, job)
+        data["items"] = items[-50:]
         return {"id": request.id, "ok": True, "code": 0, "name": "accepted", "text": "", "data": data}
 
-    def _items(self) -> Json:
+    def _items(self) -> "Json":
         return {"items": list(self._runtime.items)[-100:]}
 
-    def _why(self) -> Json:
+    def _why(self) -> "Json":
         return views.why(self._runtime.controller)
 
-    def _catalogue(self) -> Json:
+    def _catalogue(self) -> "Json":
         return views.catalogue(self._runtime.controller)
 
-    def _alarms(self) -> Json:
+    def _alarms(self) -> "Json":
         return {"alarms": views.alarm_list(self._runtime.controller)}
 
-    def _ledgers(self) -> Json:
+    def _ledgers(self) -> "Json":
         return views.ledger(self._runtime.controller)
 
-    def _faults(self) -> Json:
+    def _faults(self) -> "Json":
         board = self._runtime.board
-        active: list[str] = getattr(board, "active_faults", list)()
-        return {"faults": board.faults(), "active": active}
+        return {"faults": board.faults(), "active": getattr(board, "active_faults", list)()}

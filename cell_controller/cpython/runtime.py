@@ -19,9 +19,8 @@ from cell_controller.core import events as ev
 from cell_controller.core import packml as pm
 from cell_controller.core.controller import REQUESTS_A_SCAN, Controller
 from cell_controller.core.envelope import Request
-from cell_controller.core.orders import Book
+from cell_controller.core.queries import Queries
 from cell_controller.cpython.journal import Journal
-from cell_controller.cpython.queries import Queries
 from cell_controller.errors import FaultNameError, JournalError
 
 log = logging.getLogger("cell_controller.runtime")
@@ -73,20 +72,6 @@ class Link(Answers, Protocol):
     def offer_alarms(self, alarms: list[object]) -> None: ...
     def offer_catalogue(self, catalogue: Json) -> None: ...
     def poke(self) -> None: ...
-
-
-def recover(journal: Journal) -> Book:
-    """The order book as the journal knows it: the last snapshot and everything after it."""
-    book = Book()
-    start = 1
-    snapshot = journal.last_snapshot()
-    if snapshot is not None:
-        start = snapshot[0] + 1
-        book.load(snapshot[1])
-    for _, _, data in journal.replay(start):
-        _, tick, kind, source, a, b = ev.fields(data)
-        book.apply(tick, kind, source, a, b, data[ev.SIZE :])
-    return book
 
 
 class Runtime:
@@ -397,4 +382,4 @@ def _reply(request: Request, code: int, name: str, text: str) -> Json:
     return {"id": request.id, "ok": code == 0, "code": code, "name": name, "text": text, "data": {}}
 
 
-__all__ = ["CODE_SAFE", "Runtime", "recover"]
+__all__ = ["CODE_SAFE", "Runtime"]

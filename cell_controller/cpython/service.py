@@ -19,11 +19,13 @@ from typing import Any
 from board.contract import Board
 from cell_controller.core.controller import Controller
 from cell_controller.core.envelope import Request
+from cell_controller.core.orders import Book
+from cell_controller.core.recover import recover
 from cell_controller.core.render import render
 from cell_controller.core.session import Session
 from cell_controller.cpython.journal import SqliteJournal
 from cell_controller.cpython.local_socket import LocalServer, register, running_cells, socket_path, unregister
-from cell_controller.cpython.runtime import Runtime, recover
+from cell_controller.cpython.runtime import Runtime
 from cell_controller.cpython.supervisor import Supervisor
 from cell_controller.errors import BoardError, BrokerError, CellError, CellFileError, JournalError
 
@@ -87,7 +89,7 @@ def run(
             from hil.cuts import install_from_environment
 
             install_from_environment(store)
-        book = recover(store)
+        book = recover(store, Book())
         the_board = open_board(board, cell.spec, cell.wiring, speed)
         stack.callback(the_board.close)
         host, port = _broker(broker, own_broker, stack, say)

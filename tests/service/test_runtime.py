@@ -13,9 +13,11 @@ from board.sim import SimBoard
 from cell_controller.core import jsonwrite
 from cell_controller.core.controller import Controller
 from cell_controller.core.envelope import Request
+from cell_controller.core.orders import Book
+from cell_controller.core.recover import recover
 from cell_controller.cpython import runtime as runtime_module
 from cell_controller.cpython.journal import SqliteJournal
-from cell_controller.cpython.runtime import Runtime, recover
+from cell_controller.cpython.runtime import Runtime
 from cell_controller.errors import JournalError
 from host_tools.cellfile import compile_cell
 from tests.service.process import ROOT
@@ -44,7 +46,7 @@ class Desk:
         self.board.open(compiled.spec, compiled.wiring)
         self.journal = SqliteJournal(folder / "journal", keep_rows=50)
         controller = Controller(
-            compiled.spec, equipment.phases, equipment.states, recover(self.journal), self.journal.last_seq
+            compiled.spec, equipment.phases, equipment.states, recover(self.journal, Book()), self.journal.last_seq
         )
         self.said: list[str] = []
         self._asked = 0
