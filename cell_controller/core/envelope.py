@@ -22,6 +22,8 @@ UNKNOWN_VERB = refusal(203, "unknown_verb", "there is no such verb")
 EXPIRY_TOO_FAR = refusal(204, "expiry_too_far", "the expiry is more than 60 s ahead")
 BUSY = refusal(205, "busy", "the cell has more requests waiting than it can answer; ask again")
 
+CLOCK_UNKNOWN = refusal(209, "clock_unknown", "the cell does not know the time yet")
+
 TOPIC_CLASSES = ("order", "command", "query")
 
 _CLASS_OF = {
@@ -246,6 +248,14 @@ def _fresh(
     expires_ms = members.get("expires_ms")
     sent_ms = members.get("sent_ms")
     now = utc_text(wall_ms)
+    dated = expires_ms is not None or (topic_class(request.verb) == "command" and request.origin == "mqtt")
+    if wall_ms <= 0 and dated:
+        return refuse(
+            request,
+            CLOCK_UNKNOWN,
+            f"{request.id} cannot be judged: the clock of this cell is not set yet; check its time server, then send"
+            " it again",
+        )
     if isinstance(expires_ms, int) and expires_ms <= wall_ms:
         return refuse(
             request,
@@ -259,7 +269,7 @@ def _fresh(
             refusals.QUEUED_WHILE_AWAY,
             f"{request.id} waited in the broker before this connection; send it again",
         )
-    if isinstance(sent_ms, int) and since_ms is not None and sent_ms < since_ms:
+    if isinstance(sent_ms, int) and since_ms is not None and since_ms > 0 and sent_ms < since_ms:
         return refuse(
             request,
             refusals.QUEUED_WHILE_AWAY,

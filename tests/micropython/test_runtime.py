@@ -12,7 +12,7 @@ from cell_controller.core.envelope import Request
 from cell_controller.core.orders import Book
 from cell_controller.core.recover import recover
 from cell_controller.cpython.memory_journal import MemoryJournal
-from cell_controller.micropython.runtime import HEALTHY_SCANS, SNAPSHOT_EVERY, Runtime
+from cell_controller.micropython.runtime import HEALTHY_SCANS, Runtime
 from host_tools.cellfile import compile_cell
 from tests.service.process import ROOT
 
@@ -46,6 +46,12 @@ class SliceJournal(MemoryJournal):
         self.slices = 0
         self.erases = 0
         self.refuse = False
+        self.snapshot_wanted = False
+        self.closed = False
+
+    def close(self, timeout_s: float = 5.0) -> bool:
+        self.closed = True
+        return True
 
     def append(self, record: bytes) -> int:
         if self.refuse:
@@ -84,7 +90,7 @@ class Plant:
         self.status = self
         self.connected, self.backlog, self.last_error = True, 0, ""
 
-    def step(self, now_ms: int, wall_ms: int, may_block: bool) -> bool:
+    def step(self, now_ms: int, wall_ms: int | None, may_block: bool) -> bool:
         self.may_block.append(may_block)
         return False
 
@@ -278,11 +284,26 @@ def test_the_longest_slice_and_scan_are_published(cell: Cell) -> None:
 
 def test_a_snapshot_follows_between_two_items_and_never_while_one_is_in_work(cell: Cell) -> None:
     cell.make_ready().order().run_to(pm.EXECUTE)
-    cell.runtime._snapshot_at = -SNAPSHOT_EVERY
+    cell.journal.snapshot_wanted = True
     cell.scans(100)
     assert cell.journal.snapshot_seq == 0
     cell.run_to(pm.IDLE, 20_000).scans(5)
     assert cell.journal.snapshot_seq > 0
+
+
+def test_a_cell_that_is_held_for_want_of_an_erased_sector_gets_one(cell: Cell) -> None:
+    cell.make_ready().order().run_to(pm.EXECUTE)
+    cell.scans(20)
+    cell.journal.erases = 0
+    cell.journal.state = 1
+    cell.run_to(pm.HELD, 5000)
+    cell.scans(5)
+    assert cell.journal.erases > 0
+    cell.journal.state = 0
+    cell.scans(2)
+    before = cell.journal.erases
+    cell.scans(20)
+    assert (cell.state, cell.journal.erases) == (pm.HELD, before)
 
 
 def test_a_question_about_an_item_is_said_on_the_console_once(cell: Cell) -> None:
@@ -315,5 +336,6 @@ def test_the_end_drives_the_abort_values_and_is_in_the_journal(cell: Cell) -> No
     cell.runtime.shut_down()
     last = [ev.fields(data) for _, _, data in cell.journal.replay()][-1]
     assert last[2] == ev.SHUTDOWN
+    assert cell.journal.closed
     names = [entry["name"] for entry in cell.runtime.controller.spec["outputs"]]
     assert cell.board.outputs[names.index("booth_fan")] == 1
