@@ -11,12 +11,12 @@ DEV := .venv/.dev-installed
 RUNTIMES := .cache/runtimes/.installed
 
 # command:Debian package; without them some tests are left out
-DEBIAN := mosquitto:mosquitto dot:graphviz node:nodejs npm:npm
+DEBIAN := mosquitto:mosquitto dot:graphviz node:nodejs npm:npm sshd:openssh-server openssl:openssl systemd-analyze:systemd
 MISSING = $(shell PATH="$$PATH:/usr/sbin:/usr/local/sbin"; \
 	for need in $(DEBIAN); do command -v "$${need%:*}" >/dev/null || echo "$$need" | cut -d: -f2; done)
 APT = apt-get install --yes --no-install-recommends $(MISSING)
 
-.PHONY: help demo venv runtimes test test-deps test-lowest lint style portable types bench soak clean
+.PHONY: help demo venv runtimes test test-deps test-lowest lint style portable types types-board bench soak clean
 
 help:
 	@echo "make demo       a dozen customised orders, made live on a simulated cell (ARGS=--speed=1 for real time)"
@@ -33,7 +33,7 @@ $(RUN): pyproject.toml
 	@echo "setting up .venv (once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
 		|| { rm -rf .venv; echo "no virtual environment: apt-get install python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[broker]'
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[broker,build,deploy]'
 	@touch $@
 
 $(DEV): $(RUN)
@@ -72,13 +72,13 @@ $(LOWEST)/.installed: pyproject.toml tests/lowest.txt
 	@mkdir -p .cache && echo '*' > .cache/.gitignore
 	@test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	@$(LOWEST)/bin/python -m pip install --quiet --quiet --disable-pip-version-check \
-		--constraint tests/lowest.txt --editable '.[broker,test]'
+		--constraint tests/lowest.txt --editable '.[broker,deploy,test]'
 	@touch $@
 
 test-lowest: $(LOWEST)/.installed
-	$(LOWEST)/bin/python -m pytest examples tests/host_tools tests/cpython/test_mqtt_link.py tests/cpython/test_broker.py
+	$(LOWEST)/bin/python -m pytest examples tests/host_tools tests/cpython/test_mqtt_link.py tests/cpython/test_broker.py tests/deploy/test_ssh.py
 
-lint: style portable types
+lint: style portable types types-board
 
 style: $(DEV)
 	$(BIN)/ruff check
@@ -89,6 +89,26 @@ portable: $(DEV)
 
 types: $(DEV)
 	$(BIN)/mypy
+
+# the board's files with the stubs of each port, in folders of their own: they would hide modules of CPython
+STUBS := .cache/stubs
+STUBS_RP2 := micropython-rp2-rpi_pico_w-stubs==1.29.0.post1
+STUBS_ESP32 := micropython-esp32-esp32_generic-stubs==1.29.0.post1
+STUBS_STDLIB := micropython-stdlib-stubs==1.29.0.post2
+STUBS_PIP = $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps
+
+$(STUBS)/.installed: board/mypy_stubs.ini $(DEV)
+	@mkdir -p .cache && echo '*' > .cache/.gitignore
+	@rm -rf $(STUBS)
+	@$(STUBS_PIP) --target $(STUBS)/rp2 $(STUBS_RP2)
+	@$(STUBS_PIP) --target $(STUBS)/esp32 $(STUBS_ESP32)
+	@$(STUBS_PIP) --target $(STUBS)/stdlib $(STUBS_STDLIB)
+	@touch $@
+
+types-board: $(STUBS)/.installed
+	@for port in rp2 esp32; do \
+		MYPYPATH=$(STUBS)/$$port:$(STUBS)/stdlib:. $(BIN)/mypy --config-file board/mypy_stubs.ini \
+			--cache-dir .cache/mypy-$$port || exit 1; done
 
 bench: $(DEV) runtimes
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -7,8 +7,11 @@ from typing import Any
 from transitions import Machine, MachineError
 
 from cell_controller.core.packml import PROFILES, declaration
+from host_tools.board_pins import CHIPS
 from host_tools.cellfile import SIMULATED, CompiledCell, compile_all
+from host_tools.compile_wiring import target_of, wiring_table
 from host_tools.equipment_check import EquipmentCheck
+from host_tools.reset_pins import EXPANDER, RPI, check_reset
 from host_tools.toml_file import Problems, closest
 
 ERROR = "error"
@@ -38,6 +41,9 @@ def check(directory: str | Path) -> list[Finding]:
         if cell is None:
             break
         _on_death(cell, problems)
+        if target_of(cell) not in ("", RPI):
+            wiring_table(cell, problems)
+        check_reset(cell, problems)
         if board == boards[-1]:
             EquipmentCheck(source, cell.spec, problems).run()
             _unused(cell.spec, problems)
@@ -60,7 +66,7 @@ def _on_death(cell: CompiledCell, problems: Problems) -> None:
         return
     if stated is None and cell.board == SIMULATED:
         return  # nothing real moves, and the file claims nothing
-    on_death = stated or "hold_last"
+    on_death = stated or ("release" if target_of(cell) in CHIPS else "hold_last")
     heartbeat = cell.spec["heartbeat"]
     behind_relay, left = [], []
     for index, output in enumerate(cell.spec["outputs"]):
@@ -69,7 +75,10 @@ def _on_death(cell: CompiledCell, problems: Problems) -> None:
         wired = cell.wiring.get(output["name"], {})
         if isinstance(wired, dict) and wired.get("relay") is True:
             behind_relay.append(output["name"])
-        elif not (on_death == "device_fallback" or (on_death == "release" and output["safe"] == 0)):
+            continue
+        keeps = isinstance(wired, dict) and str(wired.get("channel", "")).startswith(EXPANDER + ":")
+        released = on_death == "release" and output["safe"] == 0 and not keeps  # an expander outlives a reset
+        if not (on_death == "device_fallback" or released):
             left.append(output["name"])
     if behind_relay and heartbeat < 0:
         problems.error(

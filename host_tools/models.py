@@ -130,6 +130,7 @@ class WireTable(Table):
     unit: str = ""
     relay: bool = False
     shared: bool = False
+    pull_resistor: Literal["up", "down"] | None = None
 
 
 class RecipeTable(Table):

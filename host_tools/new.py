@@ -11,6 +11,8 @@ PURPOSES = (
     ("cell.toml", "what is there: signals, what outputs do when things stop, process interlocks"),
     ("wiring/sim.toml", "the simulated board: which plant stands behind the signals"),
     ("wiring/rpi.toml", "a Raspberry Pi: which pin or channel each signal is on"),
+    ("wiring/pico_w.toml", "a Raspberry Pi Pico W: the same for a microcontroller"),
+    ("wiring/esp32.toml", "an ESP32: the same for a microcontroller"),
     ("equipment.py", "what it can do: one function for each phase"),
 )
 RECIPE_PURPOSE = "what is made of it: parameters, options, steps of one product"

@@ -18,6 +18,12 @@ def paint_cell() -> CompiledCell:
     return compile_cell(EXAMPLE, board="sim")
 
 
+@pytest.fixture(scope="session")
+def pico_cell() -> CompiledCell:
+    """The example cell, compiled for a Pico W."""
+    return compile_cell(EXAMPLE, board="pico_w")
+
+
 @pytest.fixture
 def serve(paint_cell: CompiledCell) -> Iterator[Callable[..., BoardServer]]:
     """Starts board servers: serve(on_death="release", speed=2.0, watchdog_ms=100); they end with the test."""

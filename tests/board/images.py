@@ -65,6 +65,13 @@ class Terminals:
             return count
         return int(span[2] + (count - span[0]) * (span[3] - span[2]) // (span[1] - span[0]))
 
+    def count(self, name: str, value: int) -> int:
+        """What drives an output to `value`, in steps: raw counts where its channel has a span."""
+        span = next(entry["raw"] for entry in self.spec["outputs"] if entry["name"] == name)
+        if not span:
+            return value
+        return int(span[0] + (value - span[2]) * (span[1] - span[0]) // (span[3] - span[2]))
+
     def quality(self, name: str) -> int:
         """The quality of an input in the last reading."""
         return self.inputs.quality[[entry["name"] for entry in self.spec["inputs"]].index(name)]

@@ -1,4 +1,4 @@
-"""Every board keeps the contract: the same tests on the simulated board and on the one in another process."""
+"""Every board keeps the contract: the same tests on simulated boards and on a microcontroller's with fake pins."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,28 +11,45 @@ from cell_controller.core.signals import GOOD, KEEP
 from cell_controller.errors import FaultNameError
 from hil.board_server import BoardServer
 from host_tools.cellfile import CompiledCell
+from host_tools.compile_wiring import compile_wiring
 from tests.board.images import Terminals
+from tests.board.machine_rig import MachineRig
 
 SPEED = 20.0
+SIMULATED = ("virtual", "real time", "remote")
+MACHINE = "machine"
 
 
-@pytest.fixture(params=["virtual", "real time", "remote"])
-def board(
-    request: pytest.FixtureRequest, paint_cell: CompiledCell, serve: Callable[..., BoardServer]
-) -> Iterator[Board]:
+@pytest.fixture(params=[*SIMULATED, MACHINE])
+def board_and_cell(
+    request: pytest.FixtureRequest,
+    paint_cell: CompiledCell,
+    pico_cell: CompiledCell,
+    serve: Callable[..., BoardServer],
+) -> Iterator[tuple[Board, CompiledCell]]:
     made: Board
-    if request.param == "remote":
+    cell = paint_cell
+    if request.param == MACHINE:
+        cell = pico_cell
+        made = MachineRig(compile_wiring(cell))
+    elif request.param == "remote":
         made = RemoteBoard(serve(speed=SPEED, watchdog_ms=0).address)
     else:
         made = SimBoard(speed=0.0 if request.param == "virtual" else SPEED)
-    made.open(paint_cell.spec, paint_cell.wiring)
-    yield made
+    made.open(cell.spec, cell.wiring)
+    yield made, cell
     made.close()
 
 
 @pytest.fixture
-def terminals(board: Board, paint_cell: CompiledCell) -> Terminals:
-    return Terminals(board, paint_cell.spec)
+def board(board_and_cell: tuple[Board, CompiledCell]) -> Board:
+    return board_and_cell[0]
+
+
+@pytest.fixture
+def terminals(board_and_cell: tuple[Board, CompiledCell]) -> Terminals:
+    board, cell = board_and_cell
+    return Terminals(board, cell.spec)
 
 
 def test_it_says_what_it_is_and_what_death_does(board: Board) -> None:
@@ -56,7 +73,7 @@ def test_an_output_acts_on_the_machine(terminals: Terminals) -> None:
 
 
 def test_an_analog_output_acts_on_the_machine(terminals: Terminals) -> None:
-    terminals.drive(cure_lamp=80)
+    terminals.drive(cure_lamp=terminals.count("cure_lamp", 80))
     terminals.pass_until("panel_temp", 35)
 
 
@@ -88,6 +105,7 @@ def test_a_fault_acts_and_goes(board: Board, terminals: Terminals) -> None:
     assert terminals.read("door_closed") == 1
 
 
+@pytest.mark.parametrize("board_and_cell", SIMULATED, indirect=True)
 def test_faults_are_listed_and_others_refused(board: Board) -> None:
     assert {"clamp.jam", "airflow.stuck", "energy.frozen"} <= set(board.faults())
     assert board.faults() == sorted(board.faults())

@@ -16,7 +16,8 @@ from tests.host_tools.make_cell import make_cell
 def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small cell in the place of the example."""
     directory = make_cell(tmp_path / "example", ("cell.toml", '"booth-1"', '"paint-1"'))
-    (directory / "wiring" / "sim.toml").write_text("", "utf-8")
+    for board in ("sim", "pico_w", "esp32"):
+        (directory / "wiring" / f"{board}.toml").write_text("", "utf-8")
     (directory / "test_paint_cell.py").write_text('CELL = "paint-1"\n', "utf-8")
     monkeypatch.setattr(new_module, "example_directory", lambda: directory)
     return directory
@@ -35,6 +36,8 @@ def test_new_tells_each_file_and_its_purpose(tmp_path: Path, example: Path) -> N
         "cell.toml",
         "wiring/sim.toml",
         "wiring/rpi.toml",
+        "wiring/pico_w.toml",
+        "wiring/esp32.toml",
         "equipment.py",
         "recipes/bonnet.toml",
         "test_north_2.py",
