@@ -6,12 +6,13 @@ from collections.abc import Callable
 from statistics import median
 
 from benchmarks.hand_loop import hand_loop
-from benchmarks.reference_cell import PERIOD_MS, Image, images, running, spec
+from benchmarks.reference_cell import PERIOD_MS, images, running, spec
 from benchmarks.timing import half_quartiles, row
 from cell_controller.core.signals import InputImage, OutputImage
 from cell_controller.core.trace import Recorder
 
 ROUNDS = 151  # of one pass through the images each, so short that a slow moment of the machine hits few
+Image = tuple[list[int], list[int]]
 Pass = Callable[[list[Image]], float]
 
 

@@ -2,12 +2,14 @@
 
 State lives in local variables, images are words, every limit and mask is a literal. It does for this one cell what a
 controller does in a scan: scale, range check, emergency stop, interlocks with hysteresis and their trips, four phases,
-blocks, heartbeat, outputs. It has no commands, orders, events, alarms or modes.
+blocks, heartbeat, outputs. It has no commands, orders, events, alarms or modes. It runs on both runtimes.
 """
 
-from collections.abc import Generator, Iterator
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
 
-from cell_controller.core.signals import InputImage, OutputImage
+    from cell_controller.core.signals import InputImage, OutputImage
 
 
 class Io:
@@ -19,7 +21,7 @@ class Io:
         self.q0 = self.q1 = self.q2 = 0
 
 
-def feed(io: Io) -> Iterator[None]:
+def feed(io: Io) -> "Iterator[None]":
     scans = 0
     while True:
         scans += 1
@@ -34,7 +36,7 @@ def feed(io: Io) -> Iterator[None]:
         yield
 
 
-def press(io: Io) -> Iterator[None]:
+def press(io: Io) -> "Iterator[None]":
     while True:
         if io.a0 > 505:
             io.q1 &= ~0x40
@@ -47,7 +49,7 @@ def press(io: Io) -> Iterator[None]:
         yield
 
 
-def cool(io: Io) -> Iterator[None]:
+def cool(io: Io) -> "Iterator[None]":
     while True:
         if io.w2 & 0x4 or io.a1 > 510:
             io.q2 |= 0x10
@@ -60,7 +62,7 @@ def cool(io: Io) -> Iterator[None]:
         yield
 
 
-def stir(io: Io) -> Iterator[None]:
+def stir(io: Io) -> "Iterator[None]":
     scans = 0
     while True:
         scans += 2 if io.a2 > 500 else 1
@@ -73,7 +75,7 @@ def stir(io: Io) -> Iterator[None]:
         yield
 
 
-def hand_loop(inputs: InputImage, outputs: OutputImage) -> Generator[int, int, None]:
+def hand_loop(inputs: "InputImage", outputs: "OutputImage") -> "Generator[int, int, None]":
     """One scan for each tick that is sent; it answers 0, or what tripped: an interlock (1..40), or the rest (-1)."""
     io = Io()
     step_feed, step_press = feed(io).__next__, press(io).__next__

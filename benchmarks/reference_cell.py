@@ -1,17 +1,23 @@
 """The reference cell: 64 digital inputs and outputs, 16 analog inputs, 40 interlocks, 4 phases resumed in every scan.
 
-The same cell is written by hand in hand_loop.py. Input 0 is the emergency-stop chain, output 63 the heartbeat.
-Interlocks 0..29 hold the cell and are not violated here; 30..39 only block, and their inputs cross the limits often.
+The same cell is written by hand in hand_loop.py, and both run on both runtimes. Input 0 is the emergency-stop chain,
+output 63 the heartbeat. Interlocks 0..29 hold the cell and are not violated here; 30..39 only block, and their inputs
+cross the limits often.
 """
-
-from collections.abc import Generator
-from typing import Any
 
 from cell_controller import phase
 from cell_controller.core.controller import Controller
 from cell_controller.core.envelope import Request
 from cell_controller.core.packml import STATES
 from cell_controller.core.signals import WORD_BITS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from typing import Any
+
+    Image = tuple[list[int], list[int]]
+    Phase = Generator[Any, None, None]
 
 DIGITAL = 64
 ANALOG = 16
@@ -20,18 +26,24 @@ HOLDING = 30  # the first so many interlocks hold the cell; the others only bloc
 RAW = [5530, 27648, 0, 1000]  # a 4..20 mA loop on a 16-bit converter, 0.00 to 10.00 bar
 IMAGES = 512
 PERIOD_MS = 10
-Image = tuple[list[int], list[int]]
-Phase = Generator[Any, None, None]
 
 
-def spec() -> dict[str, Any]:
+def spec() -> "dict[str, Any]":
     """The compiled cell."""
-    off = {"unit": "", "per_unit": 1, "lo": 0, "hi": 1, "raw": [], "text": ""}
-    inputs = [{"name": f"di_{k}", "kind": "digital", "on_bad": "none", **off} for k in range(DIGITAL)]
-    bar = {"unit": "bar", "per_unit": 100, "lo": 0, "hi": 1000, "raw": RAW, "text": ""}
-    inputs += [{"name": f"ai_{k}", "kind": "analog", "on_bad": "hold", **bar} for k in range(ANALOG)]
+    off: dict[str, Any] = {
+        "kind": "digital",
+        "unit": "",
+        "per_unit": 1,
+        "lo": 0,
+        "hi": 1,
+        "raw": [],
+        "text": "",
+    }
+    bar = {"kind": "analog", "unit": "bar", "per_unit": 100, "lo": 0, "hi": 1000, "raw": RAW, "text": ""}
     stops = {"safe": 0, "on_hold": 0, "on_stop": 0, "on_abort": 0}
-    outputs = [{"name": f"do_{k}", "kind": "digital", **off, **stops} for k in range(DIGITAL)]
+    inputs = [_joined({"name": f"di_{k}", "on_bad": "none"}, off) for k in range(DIGITAL)]
+    inputs += [_joined({"name": f"ai_{k}", "on_bad": "hold"}, bar) for k in range(ANALOG)]
+    outputs = [_joined(_joined({"name": f"do_{k}"}, off), stops) for k in range(DIGITAL)]
     return {
         "format": 1,
         "name": "reference",
@@ -46,18 +58,23 @@ def spec() -> dict[str, Any]:
         "identity": -1,
         "energy": -1,
         "heartbeat": DIGITAL - 1,
-        "stack_light": dict.fromkeys(("red", "amber", "green", "blue", "horn"), -1),
+        "stack_light": {"red": -1, "amber": -1, "green": -1, "blue": -1, "horn": -1},
         "interlocks": [interlock(n) for n in range(INTERLOCKS)],
         "modes": [{"number": 1, "name": "Production", "disabled": 0}],
         "state_limits_ms": [0] * 18,
         "faults": [],
-        "phases": [{"name": name, "args": [], "needs": [], "counts": ""} for name in PHASES],
+        "phases": [{"name": name, "args": [], "needs": [], "counts": ""} for name in NAMES],
         "states": [],
         "recipes": [recipe()],
     }
 
 
-def interlock(n: int) -> dict[str, Any]:
+def _joined(one: "dict[str, Any]", other: "dict[str, Any]") -> "dict[str, Any]":
+    one.update(other)
+    return one
+
+
+def interlock(n: int) -> "dict[str, Any]":
     """Interlock n: input n + 1 must be on, and one analog value above (even n) or below (odd n) a limit."""
     holds = n < HOLDING
     op, limit = (1, 300 if holds else 500) if n % 2 == 0 else (2, 700 if holds else 500)
@@ -72,7 +89,7 @@ def interlock(n: int) -> dict[str, Any]:
     }
 
 
-def recipe() -> dict[str, Any]:
+def recipe() -> "dict[str, Any]":
     """One step for each phase, all at the same time."""
     rest = {
         "args": [],
@@ -83,7 +100,9 @@ def recipe() -> dict[str, Any]:
         "optional": 0,
         "planned_s": 0,
     }
-    steps = [{"name": name, "phase": name, "operation": "", "together": "all", **rest} for name in PHASES]
+    steps = [
+        _joined({"name": name, "phase": name, "operation": "", "together": "all"}, rest) for name in NAMES
+    ]
     return {
         "product": "part",
         "version": 1,
@@ -100,7 +119,7 @@ def recipe() -> dict[str, Any]:
 
 
 @phase
-def feed(cell: Any) -> Phase:
+def feed(cell: "Any") -> "Phase":
     """A belt that runs while parts are asked for, and a counter of scans on two lamps."""
     scans = 0
     while True:
@@ -114,7 +133,7 @@ def feed(cell: Any) -> Phase:
 
 
 @phase
-def press(cell: Any) -> Phase:
+def press(cell: "Any") -> "Phase":
     """A press between two limits of its pressure."""
     while True:
         if cell.ai_0.value > 505:
@@ -126,7 +145,7 @@ def press(cell: Any) -> Phase:
 
 
 @phase
-def cool(cell: Any) -> Phase:
+def cool(cell: "Any") -> "Phase":
     """A fan by either of two sensors, and a pump by both."""
     while True:
         if cell.di_50.is_on or cell.ai_1.value > 510:
@@ -141,7 +160,7 @@ def cool(cell: Any) -> Phase:
 
 
 @phase
-def stir(cell: Any) -> Phase:
+def stir(cell: "Any") -> "Phase":
     """A stirrer to and fro, faster while the level is high."""
     scans = 0
     while True:
@@ -155,13 +174,14 @@ def stir(cell: Any) -> Phase:
         yield
 
 
+NAMES = ("feed", "press", "cool", "stir")  # the order of the steps, which a dict has on one runtime only
 PHASES = {"feed": feed, "press": press, "cool": cool, "stir": stir}
 
 
 # --- what the board reads ---
 
 
-def images() -> list[Image]:
+def images() -> "list[Image]":
     """A run of input images: four digital inputs flip and every analog count moves in each scan."""
     random = 12_345
     bits = [1] * DIGITAL
@@ -185,7 +205,7 @@ def images() -> list[Image]:
     return result
 
 
-def running(run: list[Image]) -> tuple[Controller, int]:
+def running(run: "list[Image]") -> "tuple[Controller, int]":
     """A controller in Execute with all phases alive, and its tick. Raises RuntimeError if it does not get there."""
     controller = Controller(spec(), dict(PHASES), {}, None, 0)
     controller.input_image.words, controller.input_image.analog = run[0]
@@ -211,7 +231,7 @@ def running(run: list[Image]) -> tuple[Controller, int]:
     )
 
 
-def _request(verb: str, _state: str, args: dict[str, Any]) -> Request:
+def _request(verb: str, _state: str, args: "dict[str, Any]") -> Request:
     request = Request("local")
     request.id = verb + str(args)[:40]
     request.issuer = "bench"

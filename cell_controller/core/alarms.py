@@ -27,6 +27,7 @@ CLOSED_BADLY = 15
 ROUTINE_FAULT = 16
 NO_CARRIER = 17
 PART_LEFT = 18
+FROM_BACKUP = 19
 INTERLOCK = 100  # + index in spec["interlocks"]
 SIGNAL = 400  #    + index in spec["inputs"]
 FAULT = 700  #     + index in spec["faults"]
@@ -108,4 +109,7 @@ class Alarms:
 
     def blocks_start(self) -> bool:
         """Whether any trip is left, its cause standing or not yet acknowledged."""
-        return any(entry.consequence for entry in self.entries)
+        for entry in self.entries:  # noqa: SIM110  # asked in every scan, and a generator is made of heap
+            if entry.consequence:
+                return True
+        return False

@@ -52,25 +52,28 @@ class Output:
 
     def on(self) -> None:
         """Switch on; an analog output goes to the top of its range."""
-        if self.bit:
-            self._words[self.word] |= self.bit
+        bit = self.bit
+        if bit:
+            self._words[self.word] |= bit
         else:
             self.put(self.high)
 
     def off(self) -> None:
         """Switch off; an analog output goes to the bottom of its range."""
-        if self.bit:
-            self._words[self.word] &= ~self.bit
+        bit = self.bit
+        if bit:
+            self._words[self.word] &= ~bit
         else:
             self.put(self.low)
 
     def set(self, value: "int | float | bool") -> None:
         """Set a value in the output's unit; for a digital one, on if it is not zero."""
-        if self.bit:
+        bit = self.bit
+        if bit:
             if value:
-                self._words[self.word] |= self.bit
+                self._words[self.word] |= bit
             else:
-                self._words[self.word] &= ~self.bit
+                self._words[self.word] &= ~bit
         else:
             self.put(steps(value, self.per_unit))
 

@@ -228,3 +228,22 @@ def _digits(data: bytes, first: int, end: int) -> int:
     if raw[0] == 0x30 and len(raw) > 1:
         raise CodecError("number with a leading zero")
     return int(raw)
+
+
+def skip(data: "bytes | memoryview", at: int) -> int:
+    """Where the value that starts at `at` ends; of bytes that `pack` wrote, nothing is checked."""
+    head = data[at]
+    if head == 0x69:
+        while data[at] != 0x65:
+            at += 1
+        return at + 1
+    if head == 0x6C or head == 0x64:
+        at += 1
+        while data[at] != 0x65:
+            at = skip(data, at)
+        return at + 1
+    size = 0
+    while data[at] != 0x3A:
+        size = size * 10 + data[at] - 0x30
+        at += 1
+    return at + 1 + size

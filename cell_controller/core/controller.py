@@ -112,12 +112,13 @@ class Controller:
         book = self.book
         how = ev.FIRST if not book.booted else ev.CLEAN if book.clean else ev.UNCLEAN
         last = book.last_state
+        restored = book.just_restored
         if book.control:
             self.control = book.control
         self.inputs.update()
         self.context.emit(ev.BOOT, how, last, 0)
         self.production.boot()
-        self.production.interrupt()
+        self.production.interrupt_at_boot(restored)
         for job in book.jobs:
             if job.state == orders.RUNNING:
                 self.context.emit(ev.ORDER_STATE, orders.INTERRUPTED, job.number, 0)
@@ -232,6 +233,8 @@ class Controller:
             request = self.requests.pop(0)
             if request.verb.startswith("order."):
                 reply = self.desk.handle(request, self.writable, self._starts_text())
+                if self.book.backup_minute and self.book.unknown() is None:
+                    self.alarms.gone(al.FROM_BACKUP)
             else:
                 reply = self.commands.handle(request)
             self._kept.append(reply)
@@ -366,7 +369,7 @@ class Controller:
                     self.machine.request(pm.SC)
             elif answer == routines.WRONG and state == pm.ABORTING:
                 self.machine.request(pm.SC)
-        elif state in (pm.HELD, pm.SUSPENDED):
+        elif state == pm.HELD or state == pm.SUSPENDED:  # no tuple: a scan that waits allocates nothing
             if self.sequencer.running and self.sequencer.held_too_long(now):
                 self._give_up_held(now)
             elif state == pm.SUSPENDED:
@@ -465,11 +468,11 @@ class Controller:
         return modes.mode_name(self.mode)
 
     def question(self) -> bool:
-        """Whether an interrupted item waits for a person's answer."""
-        return self.book.item is not None and self.book.item.question
+        """Whether an interrupted item or an order of a backup waits for a person's answer."""
+        return self.book.asks()
 
     def question_text(self) -> str:
-        return texts.question(self.spec, self.book.item)
+        return texts.open_question(self.spec, self.book)
 
     def alarm_text(self, alarm: "Alarm") -> str:
         return texts.alarm(self.spec, alarm.id, alarm.value)

@@ -21,7 +21,7 @@ ID_USED = refusal(102, "id_used", "this order id was used for a different order"
 BAD_COUNT = refusal(103, "bad_count", "count is not a whole number of 1..1000")
 BAD_ORDER = refusal(104, "bad_order", "the order is not written as it should be")
 NOT_OFFERED = refusal(105, "not_offered", "the recipe does not offer this")
-TOO_MANY = refusal(106, "too_many_orders", "the cell keeps 200 open orders; order again later")
+TOO_MANY = refusal(106, "too_many_orders", "the cell keeps no more open orders; order again later")
 WRONG_JOB_STATE = refusal(107, "wrong_job_state", "the state of the order does not allow this")
 NO_QUESTION = refusal(108, "no_question", "no interrupted item waits for an answer")
 BAD_ANSWER = refusal(109, "bad_answer", "the answer is one of resume, repeat, scrap, done")
@@ -115,12 +115,13 @@ class Desk:
         product = args["product"]
         recipe = self._production.recipe(str(product))
         if recipe is None:
-            offered = ", ".join([entry["product"] for entry in self._production.recipes])
+            offered = ", ".join([head[0] for head in self._production.versions()])
             return self._no(
                 request, UNKNOWN_PRODUCT, "there is no product %s; this cell makes: %s" % (product, offered)
             )
-        if len(book.open_jobs()) >= orders.MOST_OPEN:
-            return self._no(request, TOO_MANY)
+        if len(book.open_jobs()) >= book.most_open:
+            text = "the cell keeps %d open orders; order again later" % book.most_open
+            return self._no(request, TOO_MANY, text)
         made = self._made_of(recipe, options)
         if isinstance(made, tuple):
             return self._no(request, NOT_OFFERED, made[1], made[0])
@@ -158,7 +159,7 @@ class Desk:
         made = _Made(control, estimate.item_ms(self._spec, self._phases, control))
         self._made[key] = made
         self._made_keys.append(key)
-        if len(self._made_keys) > _REMEMBERED:
+        if len(self._made_keys) > (1 if self._context.book.lean else _REMEMBERED):
             del self._made[self._made_keys.pop(0)]
         return made
 
@@ -227,6 +228,8 @@ class Desk:
         if verb == "clear" and state > orders.INTERRUPTED:
             self._context.emit(ev.ORDER_CHANGED, orders.CLEARED, job.number, 1)
             return self._said(request, "%s is cleared from the list" % job.order_id)
+        if verb == "resume" and job.paused == orders.UNKNOWN:
+            return self._go_on_from_backup(request, job)
         if verb == "pause" and state == orders.RUNNING and job.paused != orders.ENDS:
             self._context.emit(ev.ORDER_CHANGED, orders.PAUSED, job.number, orders.PAUSES)
             return self._said(request, "%s pauses after the item in work" % job.order_id)
@@ -243,6 +246,22 @@ class Desk:
         if verb == "abort" and state <= orders.INTERRUPTED:
             return self._abort(request, job)
         return self._wrong_state(request, job)
+
+    def _go_on_from_backup(self, request: "Request", job: orders.Job) -> Reply:
+        """A person has looked: `good` says how many good items there are. Not said is not looked, and made twice."""
+        good = request.args.get("good")
+        if not is_whole(good, job.good, job.count):
+            text = "say how many good items of %s there are, %d..%d: cellctl order resume %s --made N" % (
+                job.order_id,
+                job.good,
+                job.count,
+                job.order_id,
+            )
+            return self._no(request, BAD_COUNT, text)
+        if good != job.good:
+            self._context.emit(ev.ORDER_CHANGED, orders.MADE, job.number, _number(good))
+        self._context.emit(ev.ORDER_CHANGED, orders.PAUSED, job.number, 0)
+        return self._said(request, "%s goes on, %d of %d are made" % (job.order_id, job.good, job.count))
 
     def _abort(self, request: "Request", job: orders.Job) -> Reply:
         item = self._context.book.item

@@ -21,8 +21,8 @@ WRONG_TOPIC = refusal(202, "wrong_topic", "the verb does not belong to this topi
 UNKNOWN_VERB = refusal(203, "unknown_verb", "there is no such verb")
 EXPIRY_TOO_FAR = refusal(204, "expiry_too_far", "the expiry is more than 60 s ahead")
 BUSY = refusal(205, "busy", "the cell has more requests waiting than it can answer; ask again")
-
 CLOCK_UNKNOWN = refusal(209, "clock_unknown", "the cell does not know the time yet")
+SAFE_MODE = refusal(210, "safe_mode", "the controller crashed three times in a row and is not started")
 
 TOPIC_CLASSES = ("order", "command", "query")
 
@@ -250,6 +250,8 @@ def _fresh(
     now = utc_text(wall_ms)
     dated = expires_ms is not None or (topic_class(request.verb) == "command" and request.origin == "mqtt")
     if wall_ms <= 0 and dated:
+        if request.verb == "command" and members.get("command") in ("stop", "abort"):
+            return None  # too old or not, it moves nothing
         return refuse(
             request,
             CLOCK_UNKNOWN,

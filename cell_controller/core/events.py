@@ -33,6 +33,7 @@ CONFIRMED = 20  #       step            value           per unit        [id, iss
 RAISED = 21  #          step or state   1 = in a step   -               what a phase did wrong is in the log
 HELD_ITEM = 22  #       step            serial          1 held, 0 goes on
 STAND_CLEAR = 23  #     1 = not yet     carrier         -               the last item's part on the stand
+RESTORED = 24  #        -               numbers left out minutes        from a backup taken then, since 1970
 
 KIND_NAMES = (
     "",
@@ -59,6 +60,7 @@ KIND_NAMES = (
     "raised",
     "held_item",
     "stand_clear",
+    "restored",
 )
 
 # how the run before this one ended: source of BOOT

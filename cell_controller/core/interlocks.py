@@ -59,8 +59,9 @@ class Interlocks:
 
     def update(self, now: int) -> None:
         """Take over the inputs that changed in this scan."""
-        for signal in self.inputs.touched:
-            self._look(signal, now)
+        inputs = self.inputs
+        for k in range(inputs.touched_count):
+            self._look(inputs.touched[k], now)
 
     def _look(self, signal: int, now: int) -> None:
         value = self.inputs.value[signal]
@@ -129,7 +130,10 @@ class Interlocks:
                 else:
                     watching = True
         if self._changed:
-            outputs.block([self.blocks[n] for n in self.active if self._ripe[n]])
+            outputs.block_nothing()
+            for number in self.active:
+                if self._ripe[number]:
+                    outputs.block(self.blocks[number])
         self._changed = False
         self.due = waiting or watching
 

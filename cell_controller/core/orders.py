@@ -35,12 +35,16 @@ PRIORITY = 1  # source of ORDER_CHANGED
 DUE = 2
 CLEARED = 3
 PAUSED = 4
+MADE = 5
 
 PAUSES = 1  # values of `paused`: no further item for now, or none at all
 ENDS = 2
+UNKNOWN = 3  # from a backup older than the end of its controller: a person looks at what was made since
 
 MOST_OPEN = 200
 REMEMBERED = 1000  # ended orders whose ids are still known; an older id would be taken as new
+LEAN_OPEN = 8  # the same on a microcontroller: every open order has its control recipe in the heap
+LEAN_REMEMBERED = 64
 _NEVER = (1 << 30) - 1
 
 
@@ -71,6 +75,22 @@ class Job:
 
     def is_open(self) -> bool:
         return self.state <= INTERRUPTED
+
+    def shrink(self) -> None:
+        """It has ended and the heap is small: its id, its content's hash and its counts are kept, nothing else."""
+        self.control = {}
+        self.options = []
+        self.carriers = []
+        self.made_on = []
+        self.hash = ""
+
+    def is_before(self, other: "Job") -> bool:
+        """Whether it is made earlier, as `rank` says, without a tuple: an idle cell asks in every scan."""
+        if self.priority != other.priority:
+            return self.priority > other.priority
+        mine = self.due if self.due else _NEVER
+        its = other.due if other.due else _NEVER
+        return mine < its or (mine == its and self.number < other.number)
 
     def rank(self) -> "tuple[int, int, int]":
         """Smaller is made earlier: priority 9 first, then the due date, then the order they came in."""
@@ -106,9 +126,15 @@ class Job:
 
 
 class Book:
-    """Jobs in the order they came, the item in work, and the totals."""
+    """Jobs in the order they came, the item in work, and the totals.
 
-    def __init__(self) -> None:
+    `lean`: for a small heap. Fewer orders are open and remembered, and of one that has ended less is.
+    """
+
+    def __init__(self, lean: bool = False) -> None:
+        self.lean = lean
+        self.most_open = LEAN_OPEN if lean else MOST_OPEN
+        self._remembered = LEAN_REMEMBERED if lean else REMEMBERED
         self.jobs: "list[Job]" = []
         self._open: "list[Job]" = []  # of these; ended jobs are remembered by the hundred
         self._by_id: "dict[str, Job]" = {}
@@ -126,6 +152,8 @@ class Book:
         self.clean = True
         self.booted = False
         self.control = ""
+        self.backup_minute = 0  # of the backup that this history goes on from, minutes since 1970
+        self.just_restored = False
         self.pace: "dict[str, int]" = {}  # product -> real duration in parts per thousand of the estimate
         self.recipe_versions: "dict[str, list[Any]]" = {}  # product -> [version, content hash]
 
@@ -149,11 +177,26 @@ class Book:
         return started + waiting
 
     def next_job(self) -> "Job | None":
-        """The job that the next Start makes, or None."""
-        for job in self.open_jobs():
-            if job.state != NOT_ALLOWED:
+        """The job that the next Start makes, or None: the first of `open_jobs` that may start."""
+        best = None
+        for job in self._open:
+            if job.state >= RUNNING:
                 return job
+            if job.state == ALLOWED and (best is None or job.is_before(best)):
+                best = job
+        return best
+
+    def unknown(self) -> "Job | None":
+        """The first order of a backup about which nobody has said yet how far it came."""
+        if self.backup_minute:
+            for job in self._open:
+                if job.paused == UNKNOWN:
+                    return job
         return None
+
+    def asks(self) -> bool:
+        """Whether a person is asked about the item in work or about an order of a backup."""
+        return (self.item is not None and self.item.question) or self.unknown() is not None
 
     def running(self) -> "Job | None":
         for job in self._open:
@@ -199,11 +242,14 @@ class Book:
                 was_open = job.is_open()
                 job.state = source
                 if job.is_open() != was_open:
-                    self._open = [job for job in self.jobs if job.is_open()]
+                    self._open = [entry for entry in self.jobs if entry.is_open()]
+                    if self.lean and not job.is_open():
+                        job.shrink()
         elif kind == ev.ORDER_CHANGED:
             self._apply_change(source, a, b)
         elif kind == ev.BOOT:
             self.booted = True
+            self.just_restored = False
             if self.item is not None:
                 self.item.cut(self.last_tick, tick)
         elif kind == ev.STATE:
@@ -220,7 +266,17 @@ class Book:
             self.recipe_versions[told[0]] = [a, told[1]]
         elif kind == ev.CONTROL:
             self.control = carried.decode()
+        elif kind == ev.RESTORED:
+            self._apply_restored(a, b)
         self.last_tick = tick
+
+    def _apply_restored(self, skipped: int, minute: int) -> None:
+        """What happened after the backup is not known: no serial is given twice, no order goes on by itself."""
+        self.last_serial += skipped
+        self.backup_minute = minute
+        self.just_restored = True
+        for job in self._open:
+            job.paused = UNKNOWN
 
     def _apply_change(self, field: int, number: int, value: int) -> None:
         job = self.job(number)
@@ -234,6 +290,9 @@ class Book:
             job.paused = value
         elif field == CLEARED:
             job.cleared = 1
+        elif field == MADE:
+            self.good += value - job.good
+            job.good = value
 
     def _apply_item(self, tick: int, kind: int, source: int, a: int, b: int, carried: bytes) -> None:
         if kind == ev.ITEM_START:
@@ -279,10 +338,10 @@ class Book:
             self._open.append(job)
 
     def _forget_old(self) -> None:
-        if len(self.jobs) - len(self._open) <= REMEMBERED:
+        if len(self.jobs) - len(self._open) <= self._remembered:
             return
         ended = [job for job in self.jobs if not job.is_open()]
-        while len(ended) > REMEMBERED:
+        while len(ended) > self._remembered:
             old = ended.pop(0)
             self.jobs.remove(old)
             del self._by_id[old.order_id]
@@ -318,13 +377,14 @@ class Book:
                 [[key, self.recipe_versions[key]] for key in sorted(self.recipe_versions)],
                 1 if self.part_left else 0,
                 self.left_carrier,
+                self.backup_minute,
             ]
         )
 
     def load(self, data: bytes) -> None:
         """Take a dump over. Raises CodecError when it is damaged."""
         parts = codec.unpack(data)
-        if not isinstance(parts, list) or len(parts) != 12:
+        if not isinstance(parts, list) or len(parts) not in (12, 13):
             raise codec.CodecError("not a dump of an order book")
         for entry in parts[0]:
             job = Job(entry[0], entry[1])
@@ -338,5 +398,7 @@ class Book:
             self.recipe_versions[entry[0]] = entry[1]
         self.part_left = parts[10] == 1
         self.left_carrier = parts[11]
+        if len(parts) == 13:
+            self.backup_minute = parts[12]
         self.booted = True
         self.clean = False

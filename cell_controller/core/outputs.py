@@ -114,8 +114,10 @@ class Outputs:
 
     def discard(self) -> None:
         """Undo what was written behind a lock."""
-        self.want_words[:] = self._locked_words
-        self.want_analog[:] = self._locked_analog
+        for w in range(self.words):
+            self.want_words[w] = self._locked_words[w]
+        for k in range(len(self._locked_analog)):
+            self.want_analog[k] = self._locked_analog[k]
 
     def get(self, i: int) -> int:
         """The value of output `i` as last driven."""
@@ -148,22 +150,24 @@ class Outputs:
                     return True
         return False
 
-    def block(self, groups: "list[list[int]]") -> None:
-        """From now on block exactly the outputs in `groups`."""
+    def block_nothing(self) -> None:
+        """From now on no output is blocked."""
         for w in range(self.words):
             self._open[w] = WORD_MASK
             self._blocked[w] = 0
         for k in range(len(self._blocked_analog)):
             self._blocked_analog[k] = 0
-        for indices in groups:
-            for i in indices:
-                bit = self._bit[i]
-                if not bit:
-                    self._blocked_analog[-1 - self.place[i]] = 1
-                    continue
-                self._open[self._word[i]] &= ~bit
-                if self.safe[i]:
-                    self._blocked[self._word[i]] |= bit
+
+    def block(self, indices: "list[int]") -> None:
+        """From now on block these outputs as well."""
+        for i in indices:
+            bit = self._bit[i]
+            if not bit:
+                self._blocked_analog[-1 - self.place[i]] = 1
+                continue
+            self._open[self._word[i]] &= ~bit
+            if self.safe[i]:
+                self._blocked[self._word[i]] |= bit
 
     def own(self, i: int) -> None:
         """Take digital output `i` away from phases: a lamp or the heartbeat."""

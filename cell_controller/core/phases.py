@@ -198,34 +198,44 @@ class _Ramp(Wait):
 
 class _Together(Wait):
     def __init__(self, waits: "tuple[Wait, ...]") -> None:
-        self.waits = list(waits)
-        self._open = list(waits)
+        self.waits = waits
+        self._done = bytearray(len(waits))  # 1: this one is there
 
     def begin(self, now: int) -> None:
-        self._open = list(self.waits)
-        for entry in self._open:
-            entry.begin(now)
+        for k in range(len(self.waits)):
+            self._done[k] = 0
+            self.waits[k].begin(now)
 
     def poll(self, now: int) -> int:
-        for entry in list(self._open):
-            answer = entry.poll(now)
-            if answer == FAULT:
-                self.fault = entry.fault
-                self.within_ms = entry.within_ms
-                return FAULT
-            if answer == READY:
-                self._open.remove(entry)
-        return WAITING if self._open else READY
+        left = 0
+        done = self._done
+        k = 0
+        for entry in self.waits:
+            if not done[k]:
+                answer = entry.poll(now)
+                if answer == FAULT:
+                    self.fault = entry.fault
+                    self.within_ms = entry.within_ms
+                    return FAULT
+                if answer == READY:
+                    done[k] = 1
+                else:
+                    left += 1
+            k += 1
+        return WAITING if left else READY
 
     def held(self, since: int, now: int) -> None:
-        for entry in self._open:
+        for entry in self._open():
             entry.held(since, now)
+
+    def _open(self) -> "list[Wait]":
+        return [self.waits[k] for k in range(len(self.waits)) if not self._done[k]]
 
     def nominal_ms(self) -> int:
         return max([entry.nominal_ms() for entry in self.waits]) if self.waits else 0
 
     def text(self) -> str:
-        return " and ".join([entry.text() for entry in self._open])
+        return " and ".join([entry.text() for entry in self._open()])
 
 
 class Mark(Wait):

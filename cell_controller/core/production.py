@@ -5,6 +5,7 @@ from . import codec, orders
 from . import events as ev
 from .recipes import control_hash, resolve
 from .sequencer import GONE_WRONG, ITEM_DONE
+from .shelf import find, heads
 from .signals import GOOD
 from .ticks import diff
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from .as_built import Item, Step
     from .context import Context
     from .sequencer import Sequencer
+    from .shelf import Shelf
 
 BUSY = 0
 SUSPEND = 1  # something from outside is missing
@@ -30,7 +32,7 @@ class Production:
     def __init__(self, spec: "dict[str, Any]", context: "Context", sequencer: "Sequencer") -> None:
         self.context = context
         self.sequencer = sequencer
-        self.recipes: "list[dict[str, Any]]" = list(spec["recipes"])
+        self.recipes: "list[dict[str, Any]] | Shelf" = spec["recipes"].copy()
         self._offered: "list[dict[str, Any]]" = []
         self._part: int = spec["part_present"]
         self._identity: int = spec["identity"]
@@ -43,10 +45,20 @@ class Production:
         for recipe in self._offered:
             if recipe["product"] == product:
                 return recipe
-        for recipe in self.recipes:
+        place = find(self.recipes, product)
+        return self.recipes[place] if place >= 0 else None
+
+    def versions(self) -> "list[list[Any]]":
+        """[product, version in use] of each recipe."""
+        return heads(self.recipes)
+
+    def _newest(self, product: str) -> int:
+        """The version that `recipe` would give, 0 if there is none."""
+        for recipe in self._offered:
             if recipe["product"] == product:
-                return recipe
-        return None
+                return int(recipe["version"])
+        place = find(self.recipes, product)
+        return int(self.versions()[place][1]) if place >= 0 else 0
 
     def adopt(self, recipe: "dict[str, Any]") -> "dict[str, Any] | None":
         """The recipe under the version it has here, or None if it is the one in use.
@@ -97,10 +109,7 @@ class Production:
     def take_over(self) -> None:
         """Between two items: what was offered is what is made from now on."""
         for recipe in self._offered:
-            place = -1
-            for i in range(len(self.recipes)):
-                if self.recipes[i]["product"] == recipe["product"]:
-                    place = i
+            place = find(self.recipes, recipe["product"])
             if place < 0:
                 place = len(self.recipes)
                 self.recipes.append(recipe)
@@ -202,11 +211,13 @@ class Production:
 
     def _begin_item(self, job: orders.Job, now: int) -> None:
         control = job.control
-        recipe = self.recipe(job.product)
-        options = [
-            [pair[0], tuple(pair[1]) if isinstance(pair[1], list) else pair[1]] for pair in job.options
-        ]
-        if recipe is not None and recipe["version"] != control["version"]:
+        recipe = None
+        if self._newest(job.product) != control["version"]:
+            recipe = self.recipe(job.product)
+        if recipe is not None:
+            options = [
+                [pair[0], tuple(pair[1]) if isinstance(pair[1], list) else pair[1]] for pair in job.options
+            ]
             newer, _ = resolve(recipe, options)
             if newer is not None:  # what the new version no longer offers is made as it was accepted
                 control = newer
@@ -242,30 +253,41 @@ class Production:
         self.sequencer.item = None
         self.take_over()
 
-    def interrupt(self) -> None:
-        """The cell stops: the item in work is interrupted, its steps kept, and the policy of each of them asked."""
+    def interrupt_at_boot(self, restored: bool) -> None:
+        """The controller was off. `restored`: its journal is a backup, and what it made after that is not known."""
+        context = self.context
+        asks = context.book.unknown() is not None
+        if restored or asks:
+            context.alarms.raise_(al.FROM_BACKUP, al.NONE, context.book.backup_minute, context.now, asks)
+        self.interrupt(restored)
+
+    def interrupt(self, unknown: bool = False) -> None:
+        """The cell stops: the item in work is interrupted, its steps kept, and the policy of each of them asked.
+
+        `unknown`: it is the item of a backup. How far it came since is not known, so a person is asked, always.
+        """
         item = self.context.book.item
         self._forget_obstacles()
-        if item is None or item.interrupted or item.question:
+        if item is None or item.question or (item.interrupted and not unknown):
             return
         running = item.running_steps()
         policies = [_policy(item, step) for step in running]
-        scrap = "scrap" in policies
-        ask = "ask" in policies and not scrap
+        scrap = "scrap" in policies and not unknown
+        ask = unknown or ("ask" in policies and not scrap)
         here = 0  # between two steps nothing is unknown, yet what is to be done again is
         for step in item.steps:
             if not step.done:
                 here = step.number
                 break
         if running:
-            here = running[policies.index("ask") if ask else 0].number
+            here = running[policies.index("ask") if "ask" in policies and not scrap else 0].number
         self.context.emit(ev.INTERRUPTED, here, item.serial, 1 if ask else 0)
         by_recipe = codec.pack(["", "recipe"])
         if scrap:
             self.context.emit(ev.ANSWER, ev.SCRAP_IT, item.serial, 0, by_recipe)
             return
         for k in range(len(running)):
-            if policies[k] != "ask":
+            if policies[k] != "ask" and not unknown:
                 answer = ev.REPEAT if policies[k] == "repeat" else ev.RESUME
                 self.context.emit(ev.ANSWER, answer, item.serial, running[k].number + 1, by_recipe)
 

@@ -3,6 +3,7 @@
 from . import codec, texts
 from . import events as ev
 from .jsonwrite import Decimal
+from .shelf import find
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,13 +69,14 @@ def item_record(spec: "dict[str, Any]", record: "Any") -> "dict[str, Any]":
 def _units(spec: "dict[str, Any]", product: str) -> "dict[str, int]":
     """Steps a unit of the numbers that the product's recipe knows."""
     units = {}
-    for recipe in spec["recipes"]:
-        if recipe["product"] == product:
-            for param in recipe["params"]:
-                units[param["name"]] = param["per_unit"]
-            for option in recipe["options"]:
-                if option["kind"] == "number":
-                    units[option["name"]] = option["per_unit"]
+    place = find(spec["recipes"], product)
+    if place >= 0:
+        recipe = spec["recipes"][place]
+        for param in recipe["params"]:
+            units[param["name"]] = param["per_unit"]
+        for option in recipe["options"]:
+            if option["kind"] == "number":
+                units[option["name"]] = option["per_unit"]
     return units
 
 

@@ -61,7 +61,9 @@ class Inputs:
         self.value = [0] * count
         self.quality = bytearray(count)
         self.bad_changed = False
-        self.touched: "list[int]" = []  # inputs whose value or quality changed in this scan and that a limit watches
+        # inputs whose value or quality changed in this scan and that a limit watches: the first of these, so many
+        self.touched = [0] * (2 * count)
+        self.touched_count = 0
         self._digital, self._other = _split(inputs)
         self._bit = {}
         for k in range(WORD_BITS):
@@ -82,9 +84,7 @@ class Inputs:
 
     def update(self) -> bool:
         """Take the board's image over; True if a watched value or any quality changed. Call once a scan."""
-        touched = self.touched
-        if touched:
-            touched.clear()
+        self.touched_count = 0
         image = self.image
         if image.words != self._words:
             self._take_words(image.words)
@@ -92,7 +92,11 @@ class Inputs:
             self._take_counts(image.analog)
         if image.quality != self._board_quality:
             self._take_quality()
-        return len(touched) > 0
+        return self.touched_count > 0
+
+    def _touch(self, i: int) -> None:
+        self.touched[self.touched_count] = i
+        self.touched_count += 1
 
     def _take_words(self, words: "list[int]") -> None:
         value = self.value
@@ -111,21 +115,17 @@ class Inputs:
                     i = digital[place]
                     value[i] = 1 if new & low else 0
                     if watched[i]:
-                        self.touched.append(i)
+                        self._touch(i)
 
     def _take_counts(self, counts: "list[int]") -> None:
-        """The counts that changed; nearly all stay inside their calm window, so these are done here, in one line."""
+        """Counts changed. Where one does nearly all do, and they stay inside their calm window: no call for these."""
         raw = self._raw
-        lines = self._lines
         value = self.value
-        for k, i, raw0, values, span, value0, calm_lo, calm_hi in lines:
-            count = counts[k]
-            if count != raw[k]:
-                raw[k] = count
-                v = (count - raw0) * values // span + value0
-                value[i] = v
-                if v < calm_lo or v > calm_hi:
-                    self._look(i, v)
+        for k, i, slope, offset, span, calm_lo, calm_hi in self._lines:
+            raw[k] = count = counts[k]
+            value[i] = v = (count * slope + offset) // span
+            if v < calm_lo or v > calm_hi:
+                self._look(i, v)
 
     def _look(self, i: int, v: int) -> None:
         """An analog value that may be out of range, back in it, or across a limit."""
@@ -133,7 +133,7 @@ class Inputs:
         if self.quality[i] != quality:
             self._set_quality(i, quality)
         elif v < self._limit_lo[i] or v > self._limit_hi[i]:
-            self.touched.append(i)
+            self._touch(i)
 
     def keep_calm(self, i: int, low: int, high: int) -> None:
         """Inside low..high no limit on input `i` changes its answer: it need not be told of."""
@@ -158,7 +158,7 @@ class Inputs:
         self.bad_changed = True
         self._settle(i)
         if self.watched[i]:
-            self.touched.append(i)
+            self._touch(i)
 
     def _take_quality(self) -> None:
         """The board's word on each signal; a value out of range stays bad whatever the board says."""
@@ -171,22 +171,37 @@ class Inputs:
             self._look(i, self.value[i])
 
 
-_CALM_LO = 6
-_CALM_HI = 7
+_CALM_LO = 5
+_CALM_HI = 6
 
 
 def _line(k: int, i: int, entry: "dict[str, Any]") -> "list[int]":
-    """How the count at place `k` becomes the value of signal `i`: (count - raw0) * values // counts + value0.
+    """How the count at place `k` becomes the value of signal `i`: (count * slope + offset) // counts.
 
-    The last two are the calm window: inside it a value changes nothing but itself; it is empty while it is not good. A
-    channel without a wiring span gives the value itself.
+    That is the wiring's (count - raw0) * slope // counts + value0, multiplied out. The last two are the calm window:
+    inside it a value changes nothing but itself; it is empty while it is not good. A channel without a wiring span
+    gives the value itself.
     """
     low = entry["lo"] - _margin(entry)
     high = entry["hi"] + _margin(entry)
     span: "list[int]" = entry["raw"]
     if not span:
-        return [k, i, 0, 1, 1, 0, low, high]
-    return [k, i, span[0], span[3] - span[2], span[1] - span[0], span[2], low, high]
+        return [k, i, 1, 0, 1, low, high]
+    slope = span[3] - span[2]
+    counts = span[1] - span[0]
+    common = _common(
+        slope, counts
+    )  # small factors: what is between stays a small integer on a microcontroller
+    slope //= common
+    counts //= common
+    return [k, i, slope, span[2] * counts - span[0] * slope, counts, low, high]
+
+
+def _common(a: int, b: int) -> int:
+    """The greatest common divisor of two integers that are not both 0; it is positive."""
+    while b:
+        a, b = b, a % b
+    return abs(a)
 
 
 def _margin(entry: "dict[str, Any]") -> int:

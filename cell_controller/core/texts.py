@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from .as_built import Item, Step
     from .controller import Controller
+    from .orders import Book
 
 _TEXTS = {
     al.EMERGENCY_STOP: "emergency-stop chain is open",
@@ -25,6 +26,20 @@ _TEXTS = {
     al.JOURNAL_DAMAGED: "the journal was damaged; its good part was kept",
     al.ROUTINE_FAULT: "a condition was not met in time",
 }
+
+
+def date(minute: int) -> str:
+    """Minutes since 1970 as people write a time: 2026-11-24 17:25 UTC."""
+    days = minute // 1440 + 719468  # since 1 March of the year 0: the leap day is the last of a year
+    era = days // 146097
+    day = days - era * 146097
+    year = (day - day // 1460 + day // 36524 - day // 146096) // 365
+    day -= 365 * year + year // 4 - year // 100
+    month = (5 * day + 2) // 153
+    day -= (153 * month + 2) // 5
+    year += era * 400 + (1 if month > 9 else 0)
+    month += 3 if month < 10 else -9
+    return "%04d-%02d-%02d %02d:%02d UTC" % (year, month, day + 1, minute // 60 % 24, minute % 60)
 
 
 def seconds(ms: int) -> str:
@@ -58,6 +73,8 @@ def alarm(spec: "dict[str, Any]", alarm_id: int, value: int) -> str:
         return "the equipment file failed in %s; see the log" % where
     if alarm_id == al.STATE_LIMIT:
         return "%s took longer than its limit" % pm.STATES[value]
+    if alarm_id == al.FROM_BACKUP:
+        return "from a backup of %s: look at what was made since" % date(value)
     if alarm_id == al.NEED_LOST:
         return "the running step needs %s" % spec["inputs"][value]["name"]
     return _TEXTS.get(alarm_id, "alarm %d" % alarm_id)
@@ -75,6 +92,8 @@ def remedy(spec: "dict[str, Any]", alarm_id: int) -> str:
         return "look at the cell, then Clear and Reset"
     if alarm_id == al.PART_LEFT:
         return "take it off; the cell goes on by itself"
+    if alarm_id == al.FROM_BACKUP:
+        return "for each open order: cellctl order resume ORDER --made N (the good ones there are), or order abort"
     if alarm_id == al.ORDER_PAUSED:
         return "resume or stop the order"
     if alarm_id >= al.SIGNAL and alarm_id < al.FAULT:
@@ -119,13 +138,32 @@ def question(spec: "dict[str, Any]", item: "Item | None") -> str:
     )
 
 
+def open_question(spec: "dict[str, Any]", book: "Book") -> str:
+    """What a person is asked: first about the item, then about the orders of a backup; "" if nothing."""
+    if book.item is not None and book.item.question:
+        return question(spec, book.item)
+    job = book.unknown()
+    if job is None:
+        return ""
+    return (
+        "order %s had %d of %d good in the backup of %s; look what there is: order resume | order abort?"
+        % (
+            job.order_id,
+            job.good,
+            job.count,
+            date(book.backup_minute),
+        )
+    )
+
+
 def start_waits_for(cell: "Controller") -> str:
     """What keeps a new order from being started, for its submitter; "" when it starts by itself."""
     state = cell.machine.state
+    item = cell.book.item
+    if item is not None and item.question:
+        return "starts when someone has answered for item %04d" % item.serial
     if cell.question():
-        return "starts when someone has answered for item %04d" % (
-            cell.book.item.serial if cell.book.item else 0
-        )
+        return "starts when someone has answered for the orders of the backup"
     if state in (pm.IDLE, pm.EXECUTE, pm.STARTING, pm.COMPLETING, pm.COMPLETE, pm.RESETTING):
         if cell.auto_start and cell.control == "auto":
             return ""
@@ -169,4 +207,6 @@ def event(spec: "dict[str, Any]", kind: int, source: int, a: int, b: int, carrie
         name = pm.COMMANDS[source].lower() if source < len(pm.COMMANDS) else "command %d" % source
         verdict = "accepted" if a == 0 else "refused, code %d" % a
         return "%s by %s: %s" % (name, who[1], verdict)
+    if kind == ev.RESTORED:
+        return "from a backup of %s; the next serial number is %d later" % (date(b), a)
     return ev.KIND_NAMES[kind] if kind < len(ev.KIND_NAMES) else "event %d" % kind

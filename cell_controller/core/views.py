@@ -55,7 +55,7 @@ def state(cell: "Controller") -> "dict[str, Any]":
 
 def recipes(cell: "Controller") -> "dict[str, int]":
     """The version in use of each product."""
-    return {entry["product"]: entry["version"] for entry in cell.production.recipes}
+    return {head[0]: head[1] for head in cell.production.versions()}
 
 
 def meter(cell: "Controller", reading: int) -> Decimal:
@@ -72,16 +72,21 @@ def outputs(cell: "Controller") -> "dict[str, Decimal]":
 
 def signals(cell: "Controller") -> "list[tuple[str, int, int, str, int]]":
     """(name, value, quality, unit, steps a unit) of every signal, inputs first."""
-    rows = []
-    for i in range(len(cell.spec["inputs"])):
-        entry = cell.spec["inputs"][i]
-        rows.append(
-            (entry["name"], cell.inputs.value[i], cell.inputs.quality[i], entry["unit"], entry["per_unit"])
-        )
-    for i in range(len(cell.spec["outputs"])):
+    count = len(cell.spec["inputs"]) + len(cell.spec["outputs"])
+    return [signal(cell, i) for i in range(count)]
+
+
+def signal(cell: "Controller", i: int) -> "tuple[str, int, int, str, int]":
+    """One of `signals`, by its place there."""
+    inputs = cell.spec["inputs"]
+    if i < len(inputs):
+        entry = inputs[i]
+        value, quality = cell.inputs.value[i], cell.inputs.quality[i]
+    else:
+        i -= len(inputs)
         entry = cell.spec["outputs"][i]
-        rows.append((entry["name"], cell.outputs.get(i), GOOD, entry["unit"], entry["per_unit"]))
-    return rows
+        value, quality = cell.outputs.get(i), GOOD
+    return entry["name"], value, quality, entry["unit"], entry["per_unit"]
 
 
 def reason(cell: "Controller") -> str:

@@ -27,7 +27,7 @@ COMMANDS = (
     "acknowledge",
 )
 # looked at within one scan, by people only, or worked out again when it is missing
-PERISHABLE = {"touched", "tap", "crash", "_made", "_made_keys"}
+PERISHABLE = {"touched", "touched_count", "tap", "crash", "_made", "_made_keys"}
 HOST_ONLY = (".control",)  # of a job that has ended, a snapshot drops the control recipe
 
 

@@ -3,6 +3,7 @@
 import io
 import shutil
 import struct
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from cell_controller.core import trace
+from cell_controller.core import queries, trace
 from hil.trace_maker import TraceMaker, make
 from hil.trouble import troubled
+from host_tools.build_image import START, compile_controller, find_cross, needed_modules
 from host_tools.cellfile import load_equipment
 from tests.runtimes.instrumented import CORE, has_functions, instrument, instrumented_core
-from tests.runtimes.runtimes import CACHE, NAMES, ROOT, Runtime, missing
+from tests.runtimes.runtimes import CACHE, NAMES, ROOT, SCRIPTS, Runtime, missing, unix_program
 
 PAINT_CELL = ROOT / "examples" / "paint_cell"
 NEEDS = ("cell_controller", "examples/paint_cell/equipment.py", "hil/trouble.py")
@@ -54,9 +56,44 @@ def made() -> Iterator[Made]:
                 result.said[name] = pool.submit(
                     Runtime(name).run, "replay_trace.py", *result.names, paths=paths, heap_kb=64 * 1024
                 )
+        if not missing("unix"):
+            result.said["built"] = pool.submit(built_replay, folder, result.names)
         result.here = [replayed(data) for data in maker.bench.traces]
         yield result
     shutil.rmtree(folder)
+
+
+def built_replay(folder: Path, names: list[str]) -> str:
+    """What the Unix port says of the traces with the controller's byte code as `cellctl build` makes it."""
+    cross = find_cross()
+    modules = needed_modules(ROOT, [START, "cell_controller.core.trace"])
+    others = [ROOT / name for name in NEEDS[1:]] + [ROOT / SCRIPTS / "replay_trace.py"]
+    code = compile_controller(cross, modules, [path.read_bytes() for path in others])
+    for name, content in code.items():
+        target = folder / "built" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    for path in others:
+        target = folder / "built" / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    done = subprocess.run(
+        [
+            str(unix_program()),
+            "-X",
+            "heapsize=64M",
+            f"{SCRIPTS}/replay_trace.py",
+            *[str(ROOT / name) for name in names],
+        ],
+        cwd=folder / "built",
+        env={"MICROPYPATH": f".frozen:{folder / 'built'}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def player() -> trace.Player:
@@ -107,6 +144,13 @@ def test_every_runtime_gives_the_same_bytes(made: Made, name: str) -> None:
         events, outputs = one.digests()
         assert f"differs -1 events {events} outputs {outputs} " in line
     assert lines == made.said["cpython"].result().splitlines(), "views and rendered events"
+
+
+def test_the_byte_code_of_a_board_gives_the_same_bytes(made: Made) -> None:
+    """There constants are values: views and rendered events are compared too."""
+    if "built" not in made.said:
+        pytest.skip(missing("unix"))
+    assert made.said["built"].result().splitlines() == made.said["cpython"].result().splitlines()
 
 
 def test_a_changed_input_is_reported_at_the_first_checkpoint_that_differs(made: Made) -> None:
@@ -188,6 +232,14 @@ def test_the_length_of_an_entry_is_bounded() -> None:
         replayed(trace.MAGIC + struct.pack("<BI", 0x48, 1 << 31))
 
 
+def test_every_question_has_the_same_answer_on_every_runtime(made: Made, runtime: Runtime) -> None:
+    said = runtime.run("ask_and_recover.py", made.names[-1], paths=(*NEEDS, made.names[-1]))
+    lines = [line for line in said.splitlines() if line]
+    assert len(lines) == len(queries.KINDS) + 1
+    here = Runtime("cpython").run("ask_and_recover.py", made.names[-1])
+    assert lines == here.splitlines()
+
+
 def test_a_function_of_every_core_file_runs_on_micropython(made: Made, tmp_path: Path) -> None:
     """Reading a file proves little: a typo in a function shows when it is called."""
     if reason := missing("unix"):
@@ -199,6 +251,7 @@ def test_a_function_of_every_core_file_runs_on_micropython(made: Made, tmp_path:
         tmp_path,
         ",".join([scripts + "replay_trace.py", *made.names[1:]]),
         scripts + "session_table.py",
+        ",".join([scripts + "ask_and_recover.py", made.names[-1]]),
         heap_kb=64 * 1024,
     )
     ran = {}
