@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from cell_controller.errors import CellError
-from host_tools import commands_build, commands_command, commands_files, commands_order, commands_show
+from host_tools import (
+    commands_build,
+    commands_command,
+    commands_deploy,
+    commands_files,
+    commands_flash,
+    commands_order,
+    commands_show,
+)
 from host_tools.commands_common import Parser
 from host_tools.output import (
     DONE,
@@ -47,6 +55,8 @@ def build_parser() -> Parser:
     commands_command.add(group)
     commands_show.add(group)
     commands_build.add(group)
+    commands_flash.add(group)
+    commands_deploy.add(group)
     return parser
 
 

@@ -75,6 +75,13 @@ def add(group: "argparse._SubParsersAction[Parser]") -> None:
         command = add_command(orders, name, sentence, steer_order, examples=[f"cellctl order {name} ord-1"])
         command.set_defaults(verb=verb)
         _order_id(command)
+        if name == "resume":
+            command.add_argument(
+                "--made",
+                metavar="N",
+                type=int,
+                help="how many good items of it there are, after a restore from an old backup",
+            )
 
 
 def _add_submit(orders: "argparse._SubParsersAction[Parser]") -> None:
@@ -275,4 +282,6 @@ def update_order(args: argparse.Namespace, out: Output) -> int:
 
 def steer_order(args: argparse.Namespace, out: Output) -> int:
     """Cancel, pause, resume, stop, abort, start or revoke one order."""
-    return out.reply(ask(args, args.verb, order_id=args.order_id))
+    made = getattr(args, "made", None)
+    fields = {} if made is None else {"good": made}
+    return out.reply(ask(args, args.verb, order_id=args.order_id, **fields))
