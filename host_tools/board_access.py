@@ -45,10 +45,13 @@ def stop_application(port: SerialPort, about: Mapping[str, Any]) -> None:
         )
 
 
-def open_session(port: SerialPort, *, slots: bool = True) -> tuple[SlotSession, dict[str, Any]]:
+def open_session(
+    port: SerialPort, *, slots: bool = True, history: bool = False
+) -> tuple[SlotSession, dict[str, Any]]:
     """The slot writer on a board at its prompt, and the board's facts.
 
     slots: whether the firmware must be able to run applications from slots; raises UnfitError with what it lacks.
+    history: whether the requests of history_writer.py are wanted.
     """
     repl = RawRepl(port)
     for _ in range(2):
@@ -61,7 +64,7 @@ def open_session(port: SerialPort, *, slots: bool = True) -> tuple[SlotSession, 
                 f"{port.name}: the firmware ({firmware.platform} {firmware.version}) has no {', '.join(missing)}; "
                 "put the firmware on it that docs/flash.md names: the application runs from a ROM file system"
             )
-        session = SlotSession(repl, deflated="deflate" not in firmware.missing)
+        session = SlotSession(repl, deflated="deflate" not in firmware.missing, history=history)
         facts: dict[str, Any] = session.ask("facts")
         if not facts["mounted"]:
             return session, facts

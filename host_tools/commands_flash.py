@@ -131,7 +131,7 @@ def flash_boards(args: argparse.Namespace, out: Output) -> int:
     def one(port: str, tell: "Tell") -> "Outcome":
         return flash(port, bundle, dry_run=args.dry_run, health_s=args.health, tell=tell, cancel=cancel)
 
-    return _each(ports, one, cancel, out)
+    return each_port(ports, one, cancel, out)
 
 
 def provision_board(args: argparse.Namespace, out: Output) -> int:
@@ -155,7 +155,7 @@ def provision_board(args: argparse.Namespace, out: Output) -> int:
         if there is not None:
             out.line(json.dumps(there, indent=2, ensure_ascii=False))
 
-    return _each([args.port], one, cancel, out, show)
+    return each_port([args.port], one, cancel, out, show)
 
 
 def _distinct(ports: Sequence[str]) -> list[str]:
@@ -167,7 +167,7 @@ def _distinct(ports: Sequence[str]) -> list[str]:
     return found
 
 
-def _each(
+def each_port(
     ports: Sequence[str],
     one: "Callable[[str, Tell], Outcome]",
     cancel: threading.Event,

@@ -50,6 +50,17 @@ def loader_source() -> bytes:
     return (package / "loader.py").read_bytes()
 
 
+def install_loader(session: SlotSession, tell: Tell) -> bool:
+    """The loader and what starts it, where they are not there; the loader first, so that each start finds it."""
+    wrote = False
+    for path, content in (("/loader.py", loader_source()), ("/main.py", MAIN)):
+        if session.ask("digest", path) != sha256(content):
+            tell.step(session.port.name, f"installing {path}")
+            session.write_file(path, content)
+            wrote = True
+    return wrote
+
+
 def flash(
     port: str,
     bundle: Bundle,
@@ -159,6 +170,11 @@ class _Job:
 
     def _transfer(self, session: SlotSession, facts: dict[str, Any]) -> Outcome:
         self._check_board(facts)
+        if facts["slot.restoring"]:
+            raise BoardRefusedError(
+                f"{self.name}: a restore was cut off here, so its history is not a whole one; "
+                "type that cellctl restore or swap again"
+            )
         active = slot_of(facts["slot"])
         there = facts["slot"].split()
         if active and there[3] == self.digest and not facts["slot.try"] and not facts["slot.trying"]:
@@ -215,12 +231,9 @@ class _Job:
             )
 
     def _install(self, session: SlotSession) -> None:
-        """The loader and what starts it, where they are not there; the loader first, so that each start finds it."""
-        for path, content in (("/loader.py", loader_source()), ("/main.py", MAIN)):
-            if session.ask("digest", path) != sha256(content):
-                self.tell.step(self.name, f"installing {path}")
-                self.stopped = True  # from here on a failure leaves a board that has to start again
-                session.write_file(path, content)
+        """What starts an application; from here on a failure leaves a board that has to start again."""
+        if install_loader(session, self.tell):
+            self.stopped = True
 
     def _plan(self, session: SlotSession, slot: str, active: str) -> Plan:
         self.tell.step(self.name, "comparing")

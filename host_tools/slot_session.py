@@ -8,10 +8,11 @@ import json
 import re
 import zlib
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from cell_controller.errors import CellError
-from host_tools.device import slot_writer
+from host_tools.device import history_writer, slot_writer
 from host_tools.flash_plan import file_frames
 from host_tools.raw_repl import BoardProgramError, RawRepl
 from host_tools.serial_port import LineLostError, LineTimeoutError, SerialPort, tail, until
@@ -37,9 +38,9 @@ class WriterError(CellError, RuntimeError):
     """The board could not do what it was asked, and resets; it runs what it ran before."""
 
 
-def small_source() -> str:
-    """The slot writer without what a board does not need: comments, docstrings, annotations, wide indents."""
-    tree = ast.parse(inspect.getsource(slot_writer))
+def small_source(module: ModuleType = slot_writer) -> str:
+    """A program for a board without what it does not need: comments, docstrings, annotations, wide indents."""
+    tree = ast.parse(inspect.getsource(module))
     text = ast.unparse(_Smaller().visit(tree))
     return re.sub(r"^( {4})+", lambda found: " " * (len(found[0]) // 4), text, flags=re.MULTILINE) + "\n"
 
@@ -81,7 +82,9 @@ class _Smaller(ast.NodeTransformer):
 
 
 def _for_types(node: ast.stmt) -> bool:
-    """`TYPE_CHECKING = False` and what it guards."""
+    """`TYPE_CHECKING = False` and what it guards; and what was sent before."""
+    if isinstance(node, ast.ImportFrom):
+        return node.module == slot_writer.__name__
     name = (
         node.test if isinstance(node, ast.If) else node.targets[0] if isinstance(node, ast.Assign) else None
     )
@@ -109,11 +112,18 @@ def probe(repl: RawRepl) -> Firmware:
 class SlotSession:
     """The slot writer, running on the board behind a raw prompt."""
 
-    def __init__(self, repl: RawRepl, *, deflated: bool = True) -> None:
-        """Send it, `deflated` where the board can inflate. Raises WriterError or LineLostError if that fails."""
+    def __init__(self, repl: RawRepl, *, deflated: bool = True, history: bool = False) -> None:
+        """Send it, `deflated` where the board can inflate; `history`: with the requests of history_writer.py.
+
+        Raises WriterError or LineLostError if that fails.
+        """
         self.port: SerialPort = repl.port
         self._heard = b""
-        program = small_source() + f"serve({self.port.window})\n"
+        program = small_source()
+        if history:
+            program += small_source(history_writer) + f"serve({self.port.window},Keeper)\n"
+        else:
+            program += f"serve({self.port.window})\n"
         repl.start(_wrapped(program) if deflated else program)
         self._reply(ANSWER_S)
 

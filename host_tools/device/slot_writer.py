@@ -1,4 +1,4 @@
-"""Runs on the board while `cellctl flash` or `provision` talks to it: takes sectors and files, checks, switches.
+"""Runs on the board while a command of cellctl talks to it: takes sectors and files, checks, switches.
 
 It is sent once, as text without comments, and never stored. Requests are JSON lists, one a line; replies are JSON
 objects, one a line. A stream of frames follows a request that needs one; the tool may send half a window for each ACK.
@@ -142,7 +142,7 @@ class Writer:
                     found[label] = True
         except ImportError:
             pass
-        for name in ("slot", "slot.try", "slot.trying", "slot.failed"):
+        for name in ("slot", "slot.try", "slot.trying", "slot.failed", "slot.restoring", "restored"):
             found[name] = self.text("/" + name)
         return found
 
@@ -176,9 +176,13 @@ class Writer:
             found[name] = device.ioctl(4, 0)
         return found
 
-    def digests(self, slot: str, count: int) -> str:
-        """The beginning of the SHA-256 of the first sectors of a slot, in base 64."""
-        device = self.areas()["slot_" + slot]
+    def part(self, name: str) -> "Any":
+        """An area by its name, a slot by its letter."""
+        return self.areas()["slot_" + name if len(name) == 1 else name]
+
+    def digests(self, name: str, count: int) -> str:
+        """The beginning of the SHA-256 of the first sectors of a slot or an area, in base 64."""
+        device = self.part(name)
         plain = bytearray(SECTOR)
         found = bytearray()
         for sector in range(count):
@@ -196,11 +200,10 @@ class Writer:
         if hasattr(machine, "WDT"):
             self.watchdog = machine.WDT(timeout=WATCHDOG_MS)
 
-    def sectors(self, slot: str) -> int:
+    def sectors(self, name: str) -> int:
         """Frames with sectors, or with the number of one in the other slot; each is read back. Returns how many."""
-        areas = self.areas()
-        device = areas["slot_" + slot]
-        other = areas["slot_b" if slot == "a" else "slot_a"]
+        device = self.part(name)
+        other = self.part("b" if name == "a" else "a")
         frames = Frames(self.line)
         check = bytearray(SECTOR)
         blank = b"\xff" * SECTOR
@@ -219,7 +222,7 @@ class Writer:
             device.writeblocks(number, frames.plain, 0)
             device.readblocks(number, check, 0)
             if check != frames.plain:
-                raise OSError("sector %d of slot %s does not keep what is written" % (number, slot))
+                raise OSError("sector %d of slot %s does not keep what is written" % (number, name))
             written += 1
 
     def switch(self, slot: str, length: int, crc: str, digest: str) -> None:
@@ -285,12 +288,12 @@ def reset() -> None:
     machine.reset()
 
 
-def serve(window: int) -> None:
+def serve(window: int, kind: "type[Writer]" = Writer) -> None:
     """Carry out requests until told to leave; a failed stream, or silence, ends in a reset."""
     import micropython
 
     line = Line(window)
-    writer = Writer(line)
+    writer = kind(line)
     micropython.kbd_intr(-1)  # a 3 in a stream is no Ctrl-C
     line.reply({"ready": 1})
     while writer.going:
