@@ -4,7 +4,7 @@ It works in slices: each reads and writes some bytes and never waits. Whoever ho
 panel at the machine. Beside the requests of every cell it knows three of its own: `about`, `repl` and `restart`.
 """
 
-from cell_controller.core import envelope, jsonwrite
+from cell_controller.core import envelope, jsonwrite, refusals
 from cell_controller.core.strictjson import JsonError, loads
 
 TYPE_CHECKING = False
@@ -126,13 +126,12 @@ class Console:
         if not isinstance(verb, str) or verb not in OWN_VERBS:
             return None
         ok, text, data = self._own(verb)
-        code = 0 if ok else 200
-        name = "accepted" if ok else "not_allowed_in_state"
+        code = refusals.ACCEPTED if ok else refusals.NOT_ALLOWED_IN_STATE
         return {
             "id": str(members.get("id", ""))[: envelope.MAX_NAME],
             "ok": ok,
             "code": code,
-            "name": name,
+            "name": refusals.refusal_name(code),
             "text": text,
             "data": data,
         }

@@ -37,7 +37,9 @@ class Crashes:
         """Call once, before anything can crash: a scan that never ended shows here."""
         if by_watchdog and self._was_running:
             self.count += 1
-            self._tell("no scan was completed within " + str(watchdog_ms) + " ms: the watchdog reset the board")
+            self._tell(
+                "no scan was completed within " + str(watchdog_ms) + " ms: the watchdog reset the board"
+            )
         _write(self._count_file, str(self.count) + _RUNNING)
 
     def crashed(self, error: BaseException) -> None:

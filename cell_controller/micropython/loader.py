@@ -190,6 +190,8 @@ def choose(boot: Boot) -> str:
             return ""
         write("/slot.failed", problem)
         remove("/slot.trying")
+    if exists("/slot.restoring") and not exists("/slot"):
+        return "a restore was cut off: restore this board again"
     boot.failed = read("/slot.failed")
     return boot.take(read("/slot"))
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 VIEW_MS = 200  # how soon a change is shown
 AGAIN_MS = 2000  # how often the same is looked at again
 SIGNALS_A_SLICE = 4
-SNAPSHOT_EVERY = 400  # events
 HEALTHY_SCANS = 100
 CALM_MS = 60000
 ITEMS = 4  # as-built records kept at hand
@@ -76,7 +75,6 @@ class Runtime:
         self._view_turn = 0
         self._signal = 0
         self._question = ""
-        self._snapshot_at: int = journal.snapshot_seq
         self._version: object = None
         self._used = 0
 
@@ -209,7 +207,9 @@ class Runtime:
         if turn == 2:
             if self.link is None:
                 return False
-            return bool(self.link.step(now, self.clock.wall_ms(), self.standing()))
+            return bool(
+                self.link.step(now, None, self.standing())
+            )  # the link asks the clock where it needs it
         return self._show(now)
 
     def standing(self) -> bool:
@@ -219,7 +219,9 @@ class Runtime:
     def _journal_slice(self, now: int) -> bool:
         self._snapshot()
         begun = self.clock.us()
-        busy = bool(self.journal.work(now, self.standing()))
+        # held because there is no erased sector, a cell gets one; nothing else would ever end that
+        stuck = self.journal.state != 0 and self.controller.machine.state == pm.HELD
+        busy = bool(self.journal.work(now, self.standing() or stuck))
         took = self.clock.us_since(begun)
         if took > self.erase_max_us:
             self.erase_max_us = took
@@ -339,15 +341,15 @@ class Runtime:
         return view
 
     def _snapshot(self) -> None:
-        """Between two items, a snapshot of the book, so that a start never reads a long journal."""
-        controller = self.controller
-        if controller.book.item is not None or not self.standing() or self._unwritten:
+        """Between two items, a snapshot of the book, so that old sectors can be erased and a start reads little."""
+        journal, controller = self.journal, self.controller
+        if not journal.snapshot_wanted or controller.book.item is not None or self._unwritten:
             return
         last = controller.context.last_seq
-        if last - self._snapshot_at >= SNAPSHOT_EVERY and self.journal.durable_seq >= last:
-            self._snapshot_at = last
-            self.journal.snapshot(controller.book.dump(), last)
-            self.journal.prune(last)
+        if journal.durable_seq >= last and last > journal.snapshot_seq:
+            journal.snapshot(controller.book.dump(), last)
+            # what a broker was not told yet stays while there is room; without a link there is nobody to wait for
+            journal.prune(last if self.link is None else min(last, journal.delivered("mqtt") + 1))
 
     # --- the end ---
 
@@ -358,11 +360,8 @@ class Runtime:
         controller.shut_down(board.tick())
         board.write(controller.output_image)
         self._pass_on()
-        for _ in range(1000):
-            board.feed_watchdog()
-            if self.journal.durable_seq >= self.journal.last_seq or self.journal.state:
-                return
-            self.journal.work(board.tick(), True)
+        board.feed_watchdog()
+        self.journal.close()
 
 
 def _used() -> int:

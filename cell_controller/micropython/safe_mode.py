@@ -4,7 +4,7 @@ Outputs are driven to their abort values again and again, link and console answe
 `restart` on the console, ends it; a power cycle does not, because the cell would only crash once more.
 """
 
-from cell_controller.core import ticks
+from cell_controller.core import envelope, ticks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 PERIOD_MS = 50
 VIEW_MS = 1000
-NOT_STARTED = 210
 
 
 class SafeMode:
@@ -46,7 +45,7 @@ class SafeMode:
             while ticks.diff(due, board.tick()) > 2:
                 busy = self._console.step()
                 if self.link is not None:
-                    busy = self.link.step(board.tick(), self._clock.wall_ms(), True) or busy
+                    busy = self.link.step(board.tick(), None, True) or busy
                 if not busy:
                     break
             board.sleep_until(due)
@@ -54,14 +53,19 @@ class SafeMode:
     def take(self, request: "Request", origin: str) -> bool:
         """Every request but a question about the state is refused, with the reason."""
         if request.verb == "query" and request.args.get("what") == "state":
-            reply = {"id": request.id, "ok": True, "code": 0, "name": "accepted", "text": ""}
+            reply: "dict[str, object]" = {
+                "id": request.id,
+                "ok": True,
+                "code": 0,
+                "name": "accepted",
+                "text": "",
+            }
             reply["data"] = self._view()
         else:
-            reply = {"id": request.id, "ok": False, "code": NOT_STARTED, "name": "safe_mode"}
-            reply["text"] = (
+            text = (
                 self._reason + "; mend equipment.py or the wiring, then flash, or restart it by the console"
             )
-            reply["data"] = {}
+            reply = envelope.refuse(request, envelope.SAFE_MODE, text)
         if origin == "console":
             self._console.offer_reply(request.token, reply)
         elif self.link is not None:

@@ -11,6 +11,7 @@ import sys
 from board.machine_board import MachineBoard
 from cell_controller.core import codec
 from cell_controller.core import packml as pm
+from cell_controller.core.shelf import load_cell
 from cell_controller.core.strictjson import loads
 from cell_controller.micropython.clock import Clock
 from cell_controller.micropython.console import Console, SerialPort
@@ -35,6 +36,12 @@ def table(name: str) -> "Any":
         return codec.unpack(file.read())
 
 
+def in_place(name: str) -> "Any":
+    """A table of the application where it lies in flash: what is taken out of it only when it is wanted."""
+    with open(ROM + "/" + name, "rb") as file:
+        return memoryview(file)  # type: ignore[arg-type]  # a file of a ROM file system is its own memory
+
+
 def settings() -> "dict[str, Any]":
     """Identity, Wi-Fi and broker of this board, as `cellctl provision` wrote them; {} if nobody did."""
     try:
@@ -52,7 +59,7 @@ class Application:
         self.boot = boot
         self.machine = machine
         self.about: "dict[str, Any]" = table("manifest.bin")
-        self.spec: "dict[str, Any]" = table("cell.bin")
+        self.spec: "dict[str, Any]" = load_cell(in_place("cell.bin"))
         self.board = MachineBoard(machine, self.spec, table("wiring.bin"))
         self.board.open()
         self.abort_values = [entry["on_abort"] for entry in self.spec["outputs"]]
@@ -72,14 +79,16 @@ class Application:
         """The cell, or safe mode, until somebody asks for the prompt or a restart."""
         from cell_controller.micropython.journal_area import open_journal
 
-        journal = open_journal(self.boot.areas["journal"], self.clock)
+        journal, area = open_journal(self.boot.areas["journal"], self.clock, self.board.feed_watchdog)
         if self.crashes.safe_mode:
             from cell_controller.micropython.safe_mode import SafeMode
 
             self.safe = SafeMode(self, journal)
+            area.opened()
             self.safe.run()
         else:
             self.make_runtime(journal)
+            area.opened()
             self.board.start_watchdog(WATCHDOG_MS)
             self.runtime.run()
         self.leave()
@@ -98,7 +107,7 @@ class Application:
         states = {}
         for entry in self.spec["states"]:
             states[entry["state"]] = getattr(equipment, entry["function"])
-        book = recover(journal, Book())
+        book = recover(journal, Book(lean=True))
         controller = Controller(self.spec, phases, states, book, journal.last_seq)
         runtime = Runtime(controller, self.board, journal, self.clock, self._healthy, self.crashes.calm)
         runtime.console = self.console
@@ -110,9 +119,15 @@ class Application:
         """The link to the broker that the settings name; None without one, or where its certificate is no use."""
         from cell_controller.micropython.plant_link import make_link
 
+        if self.settings.get("broker"):
+            # a broker that was never reached is one all the same: what it was not told is kept, and counted when lost
+            journal.set_delivered("mqtt", journal.delivered("mqtt"))
         try:
             return make_link(self.spec, self.settings, journal, take, self.clock)
-        except (OSError, ValueError) as error:  # the cell goes on alone, and never without the protection asked for
+        except (
+            OSError,
+            ValueError,
+        ) as error:  # the cell goes on alone, and never without the protection asked for
             self.link_error = "no link: %s; `cellctl provision` gives the board its settings" % error
             self.console.say({"say": self.link_error})
             return None
@@ -120,8 +135,11 @@ class Application:
     def leave(self) -> None:
         """The loop was left on purpose: the end goes to the journal, the last words out, then a reset."""
         self.board.make_safe(self.abort_values)
+        link = self.safe.link if self.runtime is None else self.runtime.link
         if self.runtime is not None:
             self.runtime.shut_down()
+        if link is not None:
+            link.leave(self.board.tick(), self.clock.wall_ms())
         if self.then == "restart":
             self.crashes.calm()
         self.crashes.left()
@@ -188,6 +206,7 @@ class Application:
         view["crashes"] = {"in_a_row": self.crashes.count, "last": self.crashes.text}
         view["safe_mode"] = self.crashes.reason() if self.safe is not None else ""
         view["link_error"] = self.link_error
+        view["board_trouble"] = self.board.trouble
         view["healthy"] = self.safe is None and self.runtime.healthy
         if self.runtime is not None:
             controller = self.runtime.controller
@@ -211,6 +230,10 @@ def start(boot: "Boot") -> None:
     import machine
     import micropython
 
+    if hasattr(micropython, "alloc_emergency_exception_buf"):
+        micropython.alloc_emergency_exception_buf(
+            100
+        )  # an error where nothing may be allocated still has its text
     micropython.kbd_intr(-1)  # a stray Ctrl-C on the line is not an emergency stop
     application = None
     try:

@@ -13,7 +13,7 @@ from board.remote import Observer
 from cell_controller.cpython.broker import Broker, installed, start_broker
 from hil.standin import StandIn
 from hil.standin_bench import HEAP_KB, Flashed, StandInBench
-from host_tools.board_console import ask, wait_healthy
+from host_tools.board_console import ask, wait_healthy, wait_prompt
 from host_tools.build import build
 from host_tools.client import CellClient
 from host_tools.flash import flash
@@ -50,7 +50,7 @@ def _settings(file: Path, settings: Record) -> None:
         reply = ask(port, "repl")
         assert reply is not None
         assert reply["ok"], reply
-        stand_in.wait_boot(2)
+        assert wait_prompt(port, 20)
         repl = RawRepl(port)
         repl.enter(10)
         repl.run(f"f = open('/settings.json', 'w')\nf.write({json.dumps(settings)!r})\nf.close()")
@@ -64,7 +64,8 @@ def plant(
     """A board that speaks to a broker: its bench, how to speak to it over MQTT, and the broker."""
     file = flashed_boards.copy(CELL, tmp_path / "flash.bin")
     _settings(
-        file, {"broker": {"host": mosquitto.host, "port": mosquitto.port}, "time": {"host": ""}, "serial": "p-1"}
+        file,
+        {"broker": {"host": mosquitto.host, "port": mosquitto.port}, "time": {"host": ""}, "serial": "p-1"},
     )
     bench = StandInBench(CELL, file, SPEED)
     clients: list[CellClient] = []
@@ -133,7 +134,9 @@ def test_the_prompt_is_refused_while_the_cell_works_and_given_when_it_stands(boa
     repl = RawRepl(board._port)
     repl.enter(10)
     assert repl.run("import os\nprint('stay' in os.listdir('/'))").strip() == "False"
-    dropped = board.observer.wait_for(lambda seen: seen["relay"] == "dropped", "the watchdog relay has dropped")
+    dropped = board.observer.wait_for(
+        lambda seen: seen["relay"] == "dropped", "the watchdog relay has dropped"
+    )
     seen = dropped["outputs"]
     assert seen["booth_fan"] == 1, "its contact is normally closed"
     assert [seen[name] for name in ("valve_burgundy", "cure_lamp", "clamp", "wrap_roller")] == [0, 0, 0, 0]
@@ -205,7 +208,9 @@ def test_after_three_crashes_in_a_row_nothing_moves_and_the_reason_is_published(
     text = equipment.read_text()
     start = text.index("@state")
     first = text.index('"""\n', text.index('"""', start) + 3) + 4
-    equipment.write_text(f"def _hang():\n    while True:\n        pass\n\n\n{text[:first]}    _hang()\n{text[first:]}")
+    equipment.write_text(
+        f"def _hang():\n    while True:\n        pass\n\n\n{text[:first]}    _hang()\n{text[first:]}"
+    )
     bundle = build(source, "rp2", out=tmp_path / "hangs.cell").bundle
     with StandIn(file, heap_kb=HEAP_KB, cell=CELL, speed=SPEED) as stand_in:
         outcome = flash(stand_in.port, bundle)

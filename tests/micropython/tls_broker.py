@@ -1,6 +1,7 @@
 """A mosquitto with a certificate, users and a CA that the test made, by `openssl` and `mosquitto_passwd`."""
 
 import shutil
+import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +22,17 @@ _TLS = """\
 cafile {folder}/ca.pem
 certfile {folder}/server.pem
 keyfile {folder}/server.key
+listener {plain} 127.0.0.1
 """
 
 
 @dataclass
 class Secured:
-    """The broker and the file its client needs."""
+    """The broker, the file its client needs, and with TLS a port without it, for those who watch."""
 
     broker: brokers.Broker
     ca: Path
+    plain_port: int = 0
 
     @property
     def port(self) -> int:
@@ -73,7 +76,11 @@ def start(folder: Path, monkeypatch: pytest.MonkeyPatch, tls: bool, host: str = 
     folder.mkdir(exist_ok=True)
     config = _CONFIG
     ca = folder / "none"
+    plain = 0
     if tls:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            plain = int(probe.getsockname()[1])
         ca = make_ca(folder)
         make_server(folder, host)
         config += _TLS
@@ -81,6 +88,6 @@ def start(folder: Path, monkeypatch: pytest.MonkeyPatch, tls: bool, host: str = 
     monkeypatch.setattr(
         brokers,
         "_MOSQUITTO",
-        config.replace("{folder}", str(folder)).replace("{host}", "127.0.0.1"),
+        config.replace("{folder}", str(folder)).replace("{host}", "127.0.0.1").replace("{plain}", str(plain)),
     )
-    return Secured(brokers.start_broker("mosquitto"), ca)
+    return Secured(brokers.start_broker("mosquitto"), ca, plain)
