@@ -33,6 +33,10 @@ class AskedBench:
         """The reply to one request as the person at the machine."""
         raise NotImplementedError
 
+    def ask_as_plant(self, verb: str, **args: Any) -> Record:
+        """The same for an order, which comes from the plant where the cell has a link to it."""
+        return self.ask(verb, **args)
+
     @property
     def records(self) -> list[Record]:
         """The as-built records as they stand in the journal, oldest first."""
@@ -60,7 +64,9 @@ class AskedBench:
             self.make_ready()
         self._orders += 1
         order_id = order_id or f"ord-{self._orders}"
-        reply = self.ask("order.submit", order_id=order_id, product=product, count=count, options=options)
+        reply = self.ask_as_plant(
+            "order.submit", order_id=order_id, product=product, count=count, options=options
+        )
         if not reply["ok"]:
             raise BenchError(f"order refused: {reply['text']}")
         return self
@@ -75,7 +81,7 @@ class AskedBench:
 
     def order_verb(self, verb: str, order_id: str, **args: Any) -> Record:
         """An ISA-95 verb on an order."""
-        return self.ask(f"order.{verb}", order_id=order_id, **args)
+        return self.ask_as_plant(f"order.{verb}", order_id=order_id, **args)
 
     def make_ready(self) -> Self:
         """Clear and Reset, each given once the state allows it, until the cell is Idle or works."""
@@ -105,7 +111,9 @@ class AskedBench:
     def run_for(self, seconds: float) -> Self:
         """Until the board's clock has gone on so far."""
         end = self._tick_ms() + seconds * 1000
-        return self.run_until(lambda: self._tick_ms() >= end, f"{seconds} s of the board's clock", WAIT_S + seconds)
+        return self.run_until(
+            lambda: self._tick_ms() >= end, f"{seconds} s of the board's clock", WAIT_S + seconds
+        )
 
     def _tick_ms(self) -> int:
         return int(self.observer.observe()["tick_ms"])

@@ -28,16 +28,25 @@ from host_tools.serial_port import SerialPort
 
 Record = dict[str, Any]
 SPEED = 10.0
-HEAP_KB = 400
+HEAP_KB = 400  # twice that of a Pico W: words have 64 bits here
 
 
 class StandInBench(AskedBench):
     """One stand-in board with the cell of `directory` on it; `flash` is the file that is its flash."""
 
-    def __init__(self, directory: Path, flash_file: Path, speed: float = SPEED, heap_kb: int = HEAP_KB) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        flash_file: Path,
+        speed: float = SPEED,
+        heap_kb: int = HEAP_KB,
+        start_ms: int = 0,
+    ) -> None:
         spec = compile_cell(directory, "pico_w").spec
         self.flash_file = flash_file
-        self.stand_in = StandIn(flash_file, heap_kb=heap_kb, speed=speed, cell=directory).open()
+        self.stand_in = StandIn(
+            flash_file, heap_kb=heap_kb, speed=speed, cell=directory, start_ms=start_ms
+        ).open()
         self._asked = 0
         self.said: list[Record] = []
         self._port = SerialPort(self.stand_in.port)
@@ -51,7 +60,7 @@ class StandInBench(AskedBench):
 
     def wait_up(self) -> None:
         """Until the application says that it is well. Raises BenchError with what the board said instead."""
-        present = wait_healthy(self._port, WAIT_S)
+        present = wait_healthy(self._port, WAIT_S, lambda about: bool(about.get("safe_mode")))
         if not present.about.get("healthy"):
             raise BenchError(f"the application is not well: {present}")
 

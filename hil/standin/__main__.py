@@ -26,7 +26,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--baud", type=int, default=0, help="bits a second on the cable; 0, as fast as it goes"
     )
-    parser.add_argument("--heap", type=int, default=200, metavar="KB", help="heap for the application")
+    parser.add_argument(
+        "--heap",
+        type=int,
+        default=400,
+        metavar="KB",
+        help="heap for the application (400: twice a Pico W's, for words of 64 bits)",
+    )
     parser.add_argument(
         "--serial", type=lambda text: int(text, 0), default=0x2D, help="end of its unique id, 0..255"
     )

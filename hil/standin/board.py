@@ -40,7 +40,7 @@ class StandIn:
         self,
         flash: str | os.PathLike[str],
         *,
-        heap_kb: int = 200,
+        heap_kb: int = 400,
         baud: int = 0,
         speed: float = 1.0,
         cell: str | os.PathLike[str] | None = None,

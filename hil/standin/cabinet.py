@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cell_controller.core.signals import InputImage, OutputImage
+from cell_controller.core.signals import GOOD, InputImage, OutputImage
+from cell_controller.errors import FaultNameError
 from hil.board_server import BoardServer
 from hil.plant import load_plant
 from hil.standin.chip import chip_at
@@ -26,6 +27,8 @@ TURN_S = 0.002
 SAY_AGAIN = 3
 """A reader of carriers repeats itself this often within the time after which its number is forgotten."""
 MCP23017, ADS1115 = 1, 2
+UNREADABLE = b"?\r\n"
+"""What a reader says that cannot make out the number."""
 
 
 class Cabinet(BoardServer):
@@ -45,6 +48,7 @@ class Cabinet(BoardServer):
         self._seen: tuple[list[int], list[int]] = ([], [])
         self._pulses: dict[int, int] = {}
         self._said: dict[int, tuple[int, float]] = {}
+        self._live_zero, self._never = _by_wire(compiled.spec, self._table)
         self._thread = threading.Thread(target=self._run, name="stand-in's plant", daemon=True)
         self._failure: BaseException | None = None
         for device in self._table["devices"]:
@@ -121,11 +125,14 @@ class Cabinet(BoardServer):
             else:
                 self._drive_converter(device, image.analog)
         for pin, shift, place in self._table["adc"]:
-            self._words[layout.ADC + pin - 26] = max(0, min(0xFFFF, image.analog[place] << shift))
+            count = image.analog[place] << shift
+            if count > 0xFFFF and place in self._live_zero:
+                count = 0  # beyond its range it cannot show; a broken current loop is below it
+            self._words[layout.ADC + pin - 26] = max(0, min(0xFFFF, count))
         for row in self._table["pulse"]:
             self._pulse(row[0], image.analog[row[3]])
-        for port, _, _, _, place, _, keep_ms in self._table["uart"]:
-            self._say(port, image.analog[place], keep_ms)
+        for port, _, _, _, place, signal, keep_ms in self._table["uart"]:
+            self._say(port, image.analog[place] if image.quality[signal] == GOOD else -1, keep_ms)
 
     def _drive_expander(self, device: list[Any], words: list[int]) -> None:
         at = chip_at(device[2])
@@ -153,9 +160,9 @@ class Cabinet(BoardServer):
         self._words[word] = (self._words[word] + more) & 0xFFFFFFFF
 
     def _say(self, port: int, number: int, keep_ms: int) -> None:
-        """A reader sends its number as a line when it changes, and again from time to time."""
+        """A reader sends its number as a line when it changes, and again from time to time; -1: it cannot read it."""
         now = time.monotonic() * self.board.speed
-        said, at = self._said.get(port, (-1, 0.0))
+        said, at = self._said.get(port, (-2, 0.0))
         if number == said and now - at < keep_ms / 1000 / SAY_AGAIN:
             return
         self._said[port] = (number, now)
@@ -163,7 +170,7 @@ class Cabinet(BoardServer):
             return
         ring = layout.UARTS + 2 * layout.RING_BYTES * port
         head = self._words[layout.RING + 4 * port]
-        for byte in b"%d\r\n" % number:
+        for byte in b"%d\r\n" % number if number >= 0 else UNREADABLE:
             after = (head + 1) % layout.RING_BYTES
             if after == self._words[layout.RING + 4 * port + 1]:
                 break  # nobody reads: the rest is lost
@@ -173,8 +180,34 @@ class Cabinet(BoardServer):
 
     # --- observers ---
 
+    def _all_faults(self) -> list[str]:
+        return [name for name in super()._all_faults() if name not in self._never]
+
+    def _fault(self, question: dict[str, Any]) -> dict[str, Any]:
+        """As on any board; what no pin can show is refused rather than left without effect."""
+        name = str(question["name"])
+        if name in self._never:
+            raise FaultNameError(f"no fault '{name}' on this board: no level of its pin shows it; try .stuck")
+        return super()._fault(question)
+
     def _observe(self, question: dict[str, Any]) -> dict[str, Any]:
         return super()._observe(question) | {"connected": True}
+
+
+def _by_wire(spec: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[set[int], set[str]]:
+    """Places of converters whose span begins above 0, and the faults that the wires of this table cannot have."""
+    inputs = spec["inputs"]
+    spans = {place: entry["raw"] for place, entry in enumerate(e for e in inputs if e["kind"] != "digital")}
+    names = [entry["name"] for entry in inputs if entry["kind"] != "digital"]
+    readers = {inputs[row[5]]["name"] for row in table["uart"]}
+    live_zero, never = set(), {f"{e['name']}.stale" for e in inputs if e["name"] not in readers}
+    for _, shift, place in table["adc"]:
+        low, high = sorted(spans[place][:2])
+        if low > 0:
+            live_zero.add(place)
+        elif high >= 0xFFFF >> shift:
+            never.add(f"{names[place]}.out_of_range")
+    return live_zero, never
 
 
 def _plant(directory: str | Path, wiring: Mapping[str, Any]) -> Any:
