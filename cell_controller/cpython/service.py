@@ -148,7 +148,8 @@ def _serve(runtime: Runtime, directory: Path, stack: ExitStack) -> int:
             before = signal.signal(number, lambda *_: runtime.stop())
             stack.callback(signal.signal, number, before)
     runtime.boot()
-    running = {**runtime.controller.spec, "recipes": list(runtime.controller.production.recipes)}
+    recipes = runtime.controller.production.recipes
+    running = {**runtime.controller.spec, "recipes": [recipes[i] for i in range(len(recipes))]}
     watch = RecipeWatch(directory, running, runtime.recipes, runtime.say)
     watch.start()
     stack.callback(watch.stop)

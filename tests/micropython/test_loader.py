@@ -1,8 +1,7 @@
-"""The loader chooses a slot: what was not confirmed never starts twice, and a cut at any moment leaves one that starts."""
+"""The loader chooses a slot: what was not confirmed never starts twice; a cut at any moment leaves one that starts."""
 
 import binascii
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -78,8 +77,8 @@ class Board:
 
 
 @pytest.fixture
-def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
-    yield Board(tmp_path, monkeypatch)
+def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
+    return Board(tmp_path, monkeypatch)
 
 
 def test_the_slot_that_is_named_starts(board: Board) -> None:

@@ -22,8 +22,8 @@ _TLS = """\
 cafile {folder}/ca.pem
 certfile {folder}/server.pem
 keyfile {folder}/server.key
-listener {plain} 127.0.0.1
 """
+_PLAIN = "listener {plain} 127.0.0.1\n"  # first, so that it is there when the other one answers
 
 
 @dataclass
@@ -83,7 +83,7 @@ def start(folder: Path, monkeypatch: pytest.MonkeyPatch, tls: bool, host: str = 
             plain = int(probe.getsockname()[1])
         ca = make_ca(folder)
         make_server(folder, host)
-        config += _TLS
+        config = _PLAIN + config + _TLS
     run("mosquitto_passwd", "-b", "-c", folder / "users", "cell", "right")
     monkeypatch.setattr(
         brokers,
