@@ -101,7 +101,9 @@ def run() -> list[dict[str, object]]:
     # with the journal before it the link would find names and room there that are not its own
     figures = dict(zip(PARTS, heap_kb("wasm_newest", "rom", form["rom"], "link"), strict=True))
     peer = (
-        "32-bit port newest: " + ", ".join(f"{part} {kb:.1f}" for part, kb in figures.items() if kb) + " KB"
+        "32-bit port newest: "
+        + ", ".join(f"{part} {kb:.1f}" for part, kb in figures.items() if kb > 1)
+        + " KB"
     )
     what = "heap, core, example cell and link, byte code in flash"
     rows.append(row(what, sum(figures.values()), "KB", f"<= {LINK_BAR_KB}", peer))

@@ -32,17 +32,10 @@ LINK = (
 
 
 def prepare() -> None:
-    """The core and the link as they lie in a board's flash, and the compiled cell."""
+    """The controller as it lies in a board's flash, and the compiled cell."""
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
-    package = ROOT / "cell_controller"
-    files = [package / "__init__.py", *sorted((package / "core").glob("*.py"))]
-    files += [package / "micropython" / f"{name}.py" for name in ("__init__", *LINK)]
-    flash = {}
-    for path in files:
-        name = path.relative_to(ROOT).as_posix()
-        flash[name.replace(".py", ".mpy")] = compiled(path, name)
-    (WORK / "link.romfs").write_bytes(image(flash))
+    (WORK / "link.romfs").write_bytes(image(compiled()))
     (WORK / "spec").write_bytes(codec.pack(compile_cell(CELL).spec))
 
 

@@ -15,13 +15,13 @@ from cell_controller.core import codec
 from cell_controller.errors import CellFileError
 from host_tools.build_image import (
     BUILT_IN,
-    CONTROLLER_OPTIMISATION,
     EQUIPMENT_OPTIMISATION,
     PACKAGES,
     START,
     BuildError,
     Cross,
     compile_all,
+    compile_controller,
     find_cross,
     imports_of,
     needed_modules,
@@ -255,10 +255,10 @@ def _microcontroller(source: Source, say: Say) -> tuple[dict[str, Any], dict[str
 def compile_modules(source: Source, wiring: Any, cross: Cross) -> tuple[dict[str, bytes], dict[str, bytes]]:
     """Byte code by path in the image: (the controller's, the cell's own)."""
     equipment = source.files.get(EQUIPMENT, b"")
-    modules = needed_modules(ROOT, [START, *_imported_by(equipment)], texts_in(wiring))
-    sources = {name: (path.read_bytes(), CONTROLLER_OPTIMISATION) for name, path in modules.items()}
+    named = texts_in(wiring)
+    modules = needed_modules(ROOT, [START, *_imported_by(equipment)], named)
     own = {EQUIPMENT: (equipment, EQUIPMENT_OPTIMISATION)}
-    return compile_all(cross, sources), compile_all(cross, own)
+    return compile_controller(cross, modules, [equipment], named), compile_all(cross, own)
 
 
 def _imported_by(equipment: bytes) -> list[str]:

@@ -6,13 +6,14 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from cell_controller.errors import CellError
+from host_tools.inline_constants import inlined
 
 START = "cell_controller.micropython.start"
 PACKAGES = ("cell_controller", "board")
@@ -192,6 +193,17 @@ def compile_all(cross: Cross, sources: dict[str, tuple[bytes, str]]) -> dict[str
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         codes = pool.map(lambda name: compile_source(cross, sources[name][0], name, sources[name][1]), names)
         return {name.removesuffix(".py") + ".mpy": code for name, code in zip(names, codes, strict=True)}
+
+
+def compile_controller(
+    cross: Cross, modules: Mapping[str, Path], users: Iterable[bytes] = (), named: Iterable[str] = ()
+) -> dict[str, bytes]:
+    """Byte code of the controller's modules, by path in the image, as a board gets it: constants are values in it.
+
+    `modules`: as of `needed_modules`. `users` and `named`: what else asks for their constants, see `inlined`.
+    """
+    sources = inlined({name: path.read_bytes() for name, path in modules.items()}, users, named)
+    return compile_all(cross, {name: (source, CONTROLLER_OPTIMISATION) for name, source in sources.items()})
 
 
 def _run(command: list[str], given: bytes) -> bytes:

@@ -60,12 +60,20 @@ class BrokerTable(Table):
     tls: bool = False
 
 
+class TimeTable(Table):
+    """[time]: the server that tells the board the time. Without it the broker's host is asked."""
+
+    host: Annotated[str, StringConstraints(max_length=64)]
+    port: Annotated[int, Field(ge=1, le=65535)] = 123
+
+
 class SettingsFile(Table):
     """settings.toml of one board."""
 
     serial: Name | None = None
     wifi: WifiTable | None = None
     broker: BrokerTable | None = None
+    time: TimeTable | None = None
 
 
 def read_settings(path: Path) -> bytes:

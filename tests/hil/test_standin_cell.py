@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from board.remote import Observer
+from cell_controller.errors import FaultNameError
 from hil.standin import StandIn
 from tests.hil.repl import Repl
 
@@ -116,6 +117,25 @@ def test_the_reader_sends_the_carrier_and_the_meter_its_pulses(machine: Observer
 
 
 def test_a_fault_of_the_plant_is_set_from_outside(machine: Observer, repl: Repl) -> None:
+    repl.run("u=Pin(8,Pin.OUT,value=1);run(5000,Pin(3).value);u.value(0)")  # open, whatever was before
     machine.fault("clamp.jam")
     assert repl.run("p=Pin(7,Pin.OUT,value=1)\nrun(4000,Pin(2).value)\nprint(Pin(2).value())") == "0"
     machine.fault("clamp.jam", False)
+
+
+def test_a_fault_that_no_pin_can_show_is_refused_and_one_that_it_can_reaches_the_pin(
+    machine: Observer, repl: Repl
+) -> None:
+    for name in ("door_closed.stale", "panel_temp.stale", "airflow.out_of_range"):
+        with pytest.raises(FaultNameError, match="no level of its pin shows it"):
+            machine.fault(name)
+    machine.fault("carrier.stale")
+    repl.run(
+        "u=machine.UART(0,9600)\nrun(4000,lambda: u.any()>2)\nu.read(u.any());run(4000,lambda: u.any()>2)"
+    )
+    assert repl.run("print(u.readline())") == repr(b"?\r\n")
+    machine.fault("carrier.stale", False)
+    machine.fault("panel_temp.out_of_range")
+    repl.run("a=machine.ADC(28);run(6000,lambda: a.read_u16()<100)")
+    assert int(repl.run("print(a.read_u16())")) == 0, "a broken current loop"
+    machine.fault("panel_temp.out_of_range", False)

@@ -274,6 +274,18 @@ def test_a_change_is_shown_soon_and_the_same_is_not_sent_all_the_time(cell: Cell
     assert len(cell.link.offered["catalogue"]) == 1
 
 
+def test_a_link_for_which_the_heap_is_too_small_is_given_up_and_the_cell_goes_on(cell: Cell) -> None:
+    def step(now_ms: int, wall_ms: int | None, may_block: bool) -> bool:
+        raise MemoryError
+
+    cell.make_ready().order().run_to(pm.EXECUTE)
+    cell.link.step = step  # type: ignore[method-assign]
+    cell.scans(20)
+    assert cell.runtime.link is None
+    cell.run_to(pm.IDLE, 20_000)
+    assert len(cell.runtime.items) == 1
+
+
 def test_the_longest_slice_and_scan_are_published(cell: Cell) -> None:
     cell.clock.step_us = 700
     cell.scans(10)

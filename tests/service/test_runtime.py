@@ -46,7 +46,11 @@ class Desk:
         self.board.open(compiled.spec, compiled.wiring)
         self.journal = SqliteJournal(folder / "journal", keep_rows=50)
         controller = Controller(
-            compiled.spec, equipment.phases, equipment.states, recover(self.journal, Book()), self.journal.last_seq
+            compiled.spec,
+            equipment.phases,
+            equipment.states,
+            recover(self.journal, Book()),
+            self.journal.last_seq,
         )
         self.said: list[str] = []
         self._asked = 0

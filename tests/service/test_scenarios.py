@@ -20,10 +20,10 @@ def cell(
     """In place of the bench of the same name."""
     address, observer = board_server(speed=SPEED)
     broker = f"{mosquitto.host}:{mosquitto.port}"
-    service = ServiceBench(cell_dir, run_dir, observer, speed=SPEED, broker=broker, board=f"remote:{address}")
-    service.start()
-    yield service
-    service.close()
+    bench = ServiceBench(cell_dir, run_dir, observer, speed=SPEED, broker=broker, board=f"remote:{address}")
+    bench.service.start()
+    yield bench
+    bench.service.close()
 
 
 for _name, _test in vars(sheet).items():
