@@ -207,10 +207,19 @@ class Runtime:
         if turn == 2:
             if self.link is None:
                 return False
-            return bool(
-                self.link.step(now, None, self.standing())
-            )  # the link asks the clock where it needs it
+            return self._link_slice(now)
         return self._show(now)
+
+    def _link_slice(self, now: int) -> bool:
+        """The link, which asks the clock where it needs it. A cell whose heap is too small for it goes on alone."""
+        try:
+            return bool(self.link.step(now, None, self.standing()))
+        except MemoryError:
+            self.link = None
+            gc.collect()
+            if self.console is not None:
+                self.console.say({"say": "no link until the next start: the heap is too small for it"})
+            return True
 
     def standing(self) -> bool:
         """Whether nothing is being made and nothing moves: Idle, Stopped or Aborted without an item in work."""

@@ -45,10 +45,19 @@ class SafeMode:
             while ticks.diff(due, board.tick()) > 2:
                 busy = self._console.step()
                 if self.link is not None:
-                    busy = self.link.step(board.tick(), None, True) or busy
+                    busy = self._link_slice(board.tick()) or busy
                 if not busy:
                     break
             board.sleep_until(due)
+
+    def _link_slice(self, now: int) -> bool:
+        """The link, as long as the heap is large enough for it: it may be the very reason why nothing runs."""
+        try:
+            return bool(self.link.step(now, None, True))
+        except MemoryError:
+            self.link = None
+            self._console.say({"say": "no link: the heap is too small for it"})
+            return True
 
     def take(self, request: "Request", origin: str) -> bool:
         """Every request but a question about the state is refused, with the reason."""

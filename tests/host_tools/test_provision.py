@@ -35,6 +35,8 @@ port = 8883
 user = "paint-1"
 password = "battery staple"
 tls = true
+[time]
+host = "192.168.1.6"
 """
 DER = b"\x30\x82\x01\x00" + bytes(range(256))
 
