@@ -28,6 +28,7 @@ ROUTINE_FAULT = 16
 NO_CARRIER = 17
 PART_LEFT = 18
 FROM_BACKUP = 19
+JOURNAL_RESTS = 20
 INTERLOCK = 100  # + index in spec["interlocks"]
 SIGNAL = 400  #    + index in spec["inputs"]
 FAULT = 700  #     + index in spec["faults"]

@@ -32,6 +32,9 @@ class Production:
     def __init__(self, spec: "dict[str, Any]", context: "Context", sequencer: "Sequencer") -> None:
         self.context = context
         self.sequencer = sequencer
+        self.rest_wanted = (
+            False  # a journal on flash wants to erase before the next item; its runtime says so
+        )
         self.recipes: "list[dict[str, Any]] | Shelf" = spec["recipes"].copy()
         self._offered: "list[dict[str, Any]]" = []
         self._part: int = spec["part_present"]
@@ -149,7 +152,7 @@ class Production:
             return BUSY
         if self._missing_since < 0:
             self._missing_since = now
-        if diff(now, self._missing_since) < PATIENCE_MS and reason != al.ORDER_PAUSED:
+        if diff(now, self._missing_since) < PATIENCE_MS and reason not in (al.ORDER_PAUSED, al.JOURNAL_RESTS):
             return BUSY
         self._say_obstacle(reason)
         return SUSPEND
@@ -161,6 +164,8 @@ class Production:
             return 0
         if job.paused == orders.PAUSES:
             return al.ORDER_PAUSED
+        if self.rest_wanted:
+            return al.JOURNAL_RESTS
         inputs = self.context.inputs
         if self.context.book.part_left:
             return al.PART_LEFT
@@ -206,7 +211,14 @@ class Production:
     def _forget_obstacles(self) -> None:
         self._missing_since = -1
         if self.context.alarms.entries:
-            for alarm in (al.STARVED, al.PART_LEFT, al.NO_CARRIER, al.WRONG_CARRIER, al.ORDER_PAUSED):
+            for alarm in (
+                al.STARVED,
+                al.PART_LEFT,
+                al.NO_CARRIER,
+                al.WRONG_CARRIER,
+                al.ORDER_PAUSED,
+                al.JOURNAL_RESTS,
+            ):
                 self.context.alarms.gone(alarm)
 
     def _begin_item(self, job: orders.Job, now: int) -> None:

@@ -21,6 +21,7 @@ _TEXTS = {
     al.PART_LEFT: "the last item's part is still on the stand",
     al.NO_CARRIER: "the carrier's number cannot be read",
     al.ORDER_PAUSED: "the order is paused",
+    al.JOURNAL_RESTS: "the journal makes room between two items",
     al.HELD_TOO_LONG: "held for longer than the recipe allows",
     al.CLOSED_BADLY: "a phase would not end when it was stopped; its outputs were discarded",
     al.JOURNAL_DAMAGED: "the journal was damaged; its good part was kept",
@@ -96,6 +97,8 @@ def remedy(spec: "dict[str, Any]", alarm_id: int) -> str:
         return "for each open order: cellctl order resume ORDER --made N (the good ones there are), or order abort"
     if alarm_id == al.ORDER_PAUSED:
         return "resume or stop the order"
+    if alarm_id == al.JOURNAL_RESTS:
+        return "nothing; the cell goes on by itself within seconds"
     if alarm_id >= al.SIGNAL and alarm_id < al.FAULT:
         return "check the sensor and its wiring, then Unhold or Clear"
     return "remove the cause, then Unhold (or Clear, Reset and Start)"

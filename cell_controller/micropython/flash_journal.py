@@ -91,6 +91,13 @@ class FlashJournal(Writer):
         often = self._quarter + 2 * self._snapshot_told[0] // SECTOR  # so that it is a small part of all
         return self._head - since >= min(often, 2 * self._quarter)
 
+    @property
+    def rest_wanted(self) -> bool:
+        """Whether the cell had better stand still before its next item: the stock is low and something can be done."""
+        if self._stock > self._enough:
+            return False
+        return self._body is not None or self._due is not None or self._erasable(0)
+
     def delivered(self, name: str) -> int:
         """Number of the last record that `name` has delivered, 0 at first."""
         return self._marks.get(name, 0)

@@ -228,13 +228,26 @@ class Runtime:
     def _journal_slice(self, now: int) -> bool:
         self._snapshot()
         begun = self.clock.us()
-        # held because there is no erased sector, a cell gets one; nothing else would ever end that
-        stuck = self.journal.state != 0 and self.controller.machine.state == pm.HELD
-        busy = bool(self.journal.work(now, self.standing() or stuck))
+        busy = bool(self.journal.work(now, self._may_erase()))
         took = self.clock.us_since(begun)
         if took > self.erase_max_us:
             self.erase_max_us = took
         return busy
+
+    def _may_erase(self) -> bool:
+        """Whether nothing can move: an erase stops everything for as long as it takes."""
+        controller = self.controller
+        state = controller.machine.state
+        production = controller.production
+        production.rest_wanted = self.journal.rest_wanted
+        if self.standing():
+            return True
+        if state == pm.SUSPENDED:
+            return (
+                controller.book.item is None and production.rest_wanted
+            )  # between two items, for this very reason
+        # held because there is no erased sector, a cell gets one; nothing else would ever end that
+        return state == pm.HELD and self.journal.state != 0
 
     def _collect(self) -> None:
         """Garbage goes where there is time for it: right after the slices of a scan that left some."""
@@ -332,6 +345,8 @@ class Runtime:
             "scan_max_us": self.scan_max_us,
             "slice_max_us": self.slice_max_us,
             "collect_max_us": self.collect_max_us,
+            # an input that changed was acted upon after this time at the latest, an erase of flash included
+            "reaction_max_ms": self._period + (self.slice_max_us + self.scan_max_us + 999) // 1000,
         }
         view["journal"] = {
             "writable": self.journal.state == 0,

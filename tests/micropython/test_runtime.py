@@ -12,7 +12,9 @@ from cell_controller.core.envelope import Request
 from cell_controller.core.orders import Book
 from cell_controller.core.recover import recover
 from cell_controller.cpython.memory_journal import MemoryJournal
+from cell_controller.micropython.flash_journal import FlashJournal
 from cell_controller.micropython.runtime import HEALTHY_SCANS, Runtime
+from hil.nor_flash import NorFlash
 from host_tools.cellfile import compile_cell
 from tests.service.process import ROOT
 
@@ -47,6 +49,7 @@ class SliceJournal(MemoryJournal):
         self.erases = 0
         self.refuse = False
         self.snapshot_wanted = False
+        self.rest_wanted = False
         self.closed = False
 
     def close(self, timeout_s: float = 5.0) -> bool:
@@ -106,16 +109,16 @@ class Plant:
 class Cell:
     """The example cell on that loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Any = None) -> None:
         compiled = compile_cell(CELL)
         equipment = compiled.load_equipment()
         self.board = Board()
         self.board.open(compiled.spec, compiled.wiring)
-        self.journal = SliceJournal()
+        self.journal = SliceJournal() if journal is None else journal
         self.clock = Clock()
         self.told: list[str] = []
         controller = Controller(
-            compiled.spec, equipment.phases, equipment.states, recover(self.journal, Book())
+            compiled.spec, equipment.phases, equipment.states, recover(self.journal, Book(lean=True))
         )
         self.runtime = Runtime(
             controller,
@@ -180,9 +183,9 @@ class Cell:
         assert self.ask("command", command="reset")["ok"]
         return self.run_to(pm.IDLE)
 
-    def order(self) -> "Cell":
+    def order(self, count: int = 1) -> "Cell":
         reply = self.ask(
-            "order.submit", order_id="a", product="bonnet", count=1, options={"colour": "primer"}
+            "order.submit", order_id="a", product="bonnet", count=count, options={"colour": "primer"}
         )
         assert reply["ok"], reply
         return self
@@ -292,6 +295,7 @@ def test_the_longest_slice_and_scan_are_published(cell: Cell) -> None:
     scan = cell.runtime.state_view()["scan"]
     assert scan["scan_max_us"] == 700
     assert scan["slice_max_us"] >= 700
+    assert scan["reaction_max_ms"] == 10 + -(-(scan["slice_max_us"] + scan["scan_max_us"]) // 1000)
 
 
 def test_a_snapshot_follows_between_two_items_and_never_while_one_is_in_work(cell: Cell) -> None:
@@ -351,3 +355,39 @@ def test_the_end_drives_the_abort_values_and_is_in_the_journal(cell: Cell) -> No
     assert cell.journal.closed
     names = [entry["name"] for entry in cell.runtime.controller.spec["outputs"]]
     assert cell.board.outputs[names.index("booth_fan")] == 1
+
+
+class WatchedFlash(NorFlash):
+    """A journal area that notes in which state of the cell it is erased, and whether an item was in work."""
+
+    def __init__(self) -> None:
+        super().__init__(32)
+        self.cell: Cell | None = None
+        self.erased_in: set[tuple[str, bool]] = set()
+
+    def ioctl(self, op: int, arg: int = 0) -> Any:
+        if op == 6 and self.cell is not None:
+            item = self.cell.runtime.controller.book.item
+            self.erased_in.add((pm.STATES[self.cell.state], item is not None))
+        return super().ioctl(op, arg)
+
+
+def test_an_order_that_is_longer_than_the_flash_is_made_with_rests_between_two_items_and_without_anybody() -> (
+    None
+):
+    flash = WatchedFlash()
+    journal = FlashJournal(flash, lambda: 0, lambda: "0123456789abcdef")
+    cell = flash.cell = Cell(journal)
+    cell.link.status.connected = False
+    cell.make_ready().order(40)
+    seen = set()
+    controller = cell.runtime.controller
+    for _ in range(400_000):
+        if cell.state == pm.IDLE and controller.book.good == 40:
+            break
+        cell.scans(1)
+        seen.add(pm.STATES[cell.state])
+    assert controller.book.good == 40, (pm.STATES[cell.state], controller.book.good, journal.error)
+    assert "Held" not in seen
+    assert ("Suspended", False) in flash.erased_in
+    assert flash.erased_in <= {("Suspended", False), ("Idle", False), ("Aborted", False), ("Stopped", False)}
