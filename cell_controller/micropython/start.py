@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ROM = "/app"
 SETTINGS = "/settings.json"
 WATCHDOG_MS = 2000
-BOOT_MS = 8000  # from the first line to the first scan; an RP2's watchdog allows 8388
+BOOT_MS = 8000  # for each stage of a start; an RP2's watchdog allows 8388
 LEAVE_MS = 300  # for the last words on the console before a reset
 
 
@@ -79,6 +79,7 @@ class Application:
         """The cell, or safe mode, until somebody asks for the prompt or a restart."""
         from cell_controller.micropython.journal_area import open_journal
 
+        self.board.feed_watchdog()
         journal, area = open_journal(self.boot.areas["journal"], self.clock, self.board.feed_watchdog)
         if self.crashes.safe_mode:
             from cell_controller.micropython.safe_mode import SafeMode
@@ -94,12 +95,16 @@ class Application:
         self.leave()
 
     def make_runtime(self, journal: "Any") -> None:
-        """The controller on its journal, booted: Aborted."""
+        """The controller on its journal, booted: Aborted. Each stage may take as long as the watchdog allows."""
+        feed = self.board.feed_watchdog
         from cell_controller.core.controller import Controller
+
+        feed()
         from cell_controller.core.orders import Book
         from cell_controller.core.recover import recover
         from cell_controller.micropython.runtime import Runtime
 
+        feed()
         equipment = __import__("equipment")
         phases = {}
         for entry in self.spec["phases"]:
@@ -108,12 +113,16 @@ class Application:
         for entry in self.spec["states"]:
             states[entry["state"]] = getattr(equipment, entry["function"])
         book = recover(journal, Book(lean=True))
+        feed()
         controller = Controller(self.spec, phases, states, book, journal.last_seq)
+        feed()
         runtime = Runtime(controller, self.board, journal, self.clock, self._healthy, self.crashes.calm)
         runtime.console = self.console
         self.runtime = runtime
         runtime.boot()
+        feed()
         runtime.link = self.make_link(journal, self._take_link)
+        feed()
 
     def make_link(self, journal: "Any", take: "Any") -> "Any":
         """The link to the broker that the settings name; None without one, or where its certificate is no use."""

@@ -215,7 +215,7 @@ def test_after_three_crashes_in_a_row_nothing_moves_and_the_reason_is_published(
     with StandIn(file, heap_kb=HEAP_KB, cell=CELL, speed=SPEED) as stand_in:
         outcome = flash(stand_in.port, bundle)
         assert outcome.ok, outcome.text
-    bench = StandInBench(source, file, SPEED)
+    bench = StandInBench(source, file, 3.0)  # its watchdog bites after 0.7 s then, whatever else runs here
     try:
         for number in range(3):
             boots = bench.stand_in.boots
@@ -246,7 +246,9 @@ def test_after_three_crashes_in_a_row_nothing_moves_and_the_reason_is_published(
         assert "3 crashes in a row; the last: no scan was completed within" in states[0]["reason"]
         refused = bench.ask("order.submit", order_id="x", product="bonnet", count=1, options={})
         assert refused["name"] == "safe_mode"
+        boots = bench.stand_in.boots
         assert bench.ask("restart")["ok"]
+        bench.stand_in.wait_boot(boots + 1)
         bench._lines.forget()
         bench.wait_up()
         assert bench.ask("about")["data"]["crashes"]["in_a_row"] == 0

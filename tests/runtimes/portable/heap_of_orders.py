@@ -1,4 +1,4 @@
-"""Prints the heap, in bytes, after 70, 100, 130 and 160 orders: heap_of_orders.py SPEC, MicroPython only.
+"""Prints the heap, in bytes, after 100, 130, 160 and 190 orders: heap_of_orders.py SPEC, MicroPython only.
 
 SPEC is the compiled waiting cell. Every order has its own id and its own option, is made to the end, and is followed by
 one that is not offered. The book is the lean one of a microcontroller.
@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-FIRST = 70  # more than are remembered
+FIRST = 100  # more than are remembered, so that its lists have their size
 MORE = 30
 SCANS = 200  # at most, for one order
 
