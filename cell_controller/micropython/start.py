@@ -133,10 +133,8 @@ class Application:
             journal.set_delivered("mqtt", journal.delivered("mqtt"))
         try:
             return make_link(self.spec, self.settings, journal, take, self.clock)
-        except (
-            OSError,
-            ValueError,
-        ) as error:  # the cell goes on alone, and never without the protection asked for
+        except (OSError, ValueError) as error:
+            # the cell goes on alone, and never without the protection that was asked for
             self.link_error = "no link: %s; `cellctl provision` gives the board its settings" % error
             self.console.say({"say": self.link_error})
             return None
