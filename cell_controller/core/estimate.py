@@ -60,4 +60,4 @@ def _step_ms(cell: Cell, phase: "Any", args: "list[list[Any]]", planned: int) ->
         Exception
     ):  # a phase that needs real values cannot be walked: what the recipe plans is all there is
         return planned
-    return total
+    return planned or total  # it still waits: what the recipe plans is the better word
