@@ -411,10 +411,11 @@ class Controller:
             self._restoring_since = now
 
     def _give_up_held(self, now: int) -> None:
-        """Held for longer than the recipe allows: the step is interrupted, by its policy."""
+        """Held for longer than the recipe allows: the step is interrupted, by its policy, its outputs as for Stop."""
         self.alarms.raise_(al.HELD_TOO_LONG, al.HOLD, 0, now, False)
         self.production.interrupt()
         self.sequencer.close()
+        self.outputs.replace(out.ON_STOP)
         self.outputs.save()
 
     def _auto(self, state: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hil.bench import Bench
+from tests.core.small_cell import put, small
 from tests.core.stop_points import driven, give, ordered, replaced
 
 ROOT = Path(__file__).parents[2]
@@ -192,3 +193,28 @@ def test_the_tests_the_page_names_are_there() -> None:
             assert name in text
     for name in re.findall(r"tests/[a-z_/]+\.py", text):
         assert (ROOT / name).is_file(), name
+
+
+def test_what_a_hold_kept_on_is_off_once_it_lasted_too_long(tmp_path: Path) -> None:
+    equipment = """
+    @phase
+    def warm(cell):
+        cell.heater.set(60)
+        yield until(cell.ready, within_s=60, fault="never ready")
+    """
+    steps = """
+    [[step]]
+    phase = "warm"
+    max_hold_s = 2
+    on_interrupt = "repeat"
+    """
+    bench = small(tmp_path, equipment, steps)
+    bench.order("thing").run_to_output("heater", 60)
+    bench.command("hold")
+    bench.run_to("Held").run_for(1)
+    assert bench.output("heater") == 60, "on_hold keeps it"
+    bench.run_for(2)
+    assert bench.output("heater") == 0
+    assert bench.command("unhold")["ok"]
+    put(bench, ready=1)
+    bench.run_to("Complete")
