@@ -8,7 +8,9 @@ from typing import Any
 
 from board import frames
 from board.contract import HOLD_LAST, Spec, Wiring
-from cell_controller.core.signals import BAD, STALE, InputImage, OutputImage
+from board.device_link import NEVER, DeviceLink, DeviceStatus, now_ms
+from board.simulated import Simulated
+from cell_controller.core.signals import InputImage, OutputImage
 from cell_controller.core.ticks import MASK, diff
 from cell_controller.errors import BoardError, FaultNameError
 
@@ -16,7 +18,7 @@ OPEN_TIMEOUT_S = 2.0
 SCAN_TIMEOUT_S = 0.2
 """A round trip on one machine takes less than 1 ms, on a very busy one up to 100 ms; past this the link is lost."""
 ANSWER_TIMEOUT_S = 1.0
-BAD_AFTER_S = 0.3
+BAD_MS = 300
 """After this long without the link, inputs go from stale to bad."""
 RECONNECT_S = 0.2
 RECONNECT_TIMEOUT_S = 0.02
@@ -79,7 +81,7 @@ class Link:
         return answer
 
 
-class RemoteBoard:
+class RemoteBoard(Simulated):
     """A board behind `address`: "127.0.0.1:PORT" or "unix:/path", as `python -m hil.board_server DIR` prints it.
 
     A link that is lost makes every input stale, then bad; it is made again as soon as the server can be reached. What
@@ -87,12 +89,16 @@ class RemoteBoard:
     """
 
     def __init__(self, address: str) -> None:
+        super().__init__()
         self.name = "remote:" + address
         self.on_death = HOLD_LAST
         self.speed = 1.0
         self._address = address
         self._link: Link | None = None
-        self._good_at = 0.0  # of the last reading; a link that is made and never answers must go bad too
+        self._device = DeviceLink(
+            self.name, HOLD_LAST, (), 0, BAD_MS
+        )  # a reading that fails is stale at once
+        self._read_at = NEVER
         self._tried_at = 0.0
         self._faults: list[str] = []
 
@@ -114,7 +120,8 @@ class RemoteBoard:
         self.speed = float(welcome["speed"])
         self._faults = [str(name) for name in welcome["faults"]]
         self._origin_ns = time.monotonic_ns()
-        self._good_at = time.monotonic()
+        self._device = DeviceLink(self.name, self.on_death, (), 0, BAD_MS)
+        self._device.answered()
 
     def close(self) -> None:
         """See Board.close."""
@@ -129,11 +136,14 @@ class RemoteBoard:
             try:
                 payload = link.request(frames.READ, frames.INPUTS, b"", SCAN_TIMEOUT_S)
                 self._layout.unpack_inputs(payload, image)
-                self._good_at = time.monotonic()
+                self._device.answered()
+                self._read_at = now_ms()
                 return
-            except (OSError, struct.error):
+            except (OSError, struct.error) as error:
+                self._device.failed(str(error))
                 self._lose()
-        quality = BAD if time.monotonic() - self._good_at >= BAD_AFTER_S else STALE
+        self._device.begin_scan()
+        quality = self._device.quality(self._read_at, now_ms())
         for i in range(len(image.quality)):
             image.quality[i] = quality
 
@@ -165,6 +175,10 @@ class RemoteBoard:
             link.request(frames.SAFE, frames.TOLD, self._layout.pack_values(list(values)), ANSWER_TIMEOUT_S)
         except OSError:
             self._lose()
+
+    def devices(self) -> list[DeviceStatus]:
+        """See Board.devices: the other process."""
+        return [self._device.status()]
 
     def fault(self, name: str, on: bool) -> None:
         """See Board.fault. Raises BoardError while the link is lost."""

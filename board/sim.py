@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from board.contract import HOLD_LAST, ON_DEATH, RELEASE, Spec, Wiring
+from board.simulated import Simulated
 from cell_controller.core.signals import KEEP, WORD_BITS, InputImage, OutputImage
 from cell_controller.core.ticks import MASK, diff
 from cell_controller.errors import BoardError
@@ -16,7 +17,7 @@ VIRTUAL = 0.0
 """A speed: the clock stands still but for `sleep_until`, which jumps to the time it is asked for."""
 
 
-class SimBoard:
+class SimBoard(Simulated):
     """The simulated board.
 
     `board.plant` is the plant once the board is open. With speed=VIRTUAL a run is a function of its inputs and its
@@ -41,6 +42,7 @@ class SimBoard:
             raise BoardError(f"speed = {speed} is below 0; 1 is real time, {VIRTUAL} virtual time")
         if on_death not in ON_DEATH:
             raise BoardError(f"on_death = '{on_death}' is none of {', '.join(ON_DEATH)}")
+        super().__init__(seed)
         self.name = "sim"
         self.on_death = on_death
         self.speed = speed

@@ -18,6 +18,14 @@ class BoardError(CellError, OSError):
     """The board or a device on it did not answer; take its signals as bad, make outputs safe, try to open it again."""
 
 
+class DeviceError(BoardError):
+    """A device answered late, wrongly or for another; try the exchange again, its values keep their age meanwhile."""
+
+
+class LinkLostError(DeviceError, ConnectionError):
+    """The line to a device is gone, or the device was switched off; open it again, its outputs wait for a Reset."""
+
+
 class FaultNameError(CellError, LookupError):
     """The simulated board has no fault of that name; choose one of those the message lists."""
 

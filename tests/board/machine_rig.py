@@ -5,6 +5,7 @@ from typing import Any
 
 from board.contract import Spec, Wiring
 from board.machine_board import MachineBoard
+from board.simulated import Simulated
 from cell_controller.core.signals import WORD_BITS, InputImage, OutputImage
 from cell_controller.core.ticks import MASK, diff
 from hil.paint_plant import PaintPlant
@@ -21,13 +22,14 @@ from tests.board.fake_machine import (
 LINE_EVERY_MS = 1000
 
 
-class MachineRig:
+class MachineRig(Simulated):
     """Keeps the contract of a board, so that the suites of the simulated boards run on it."""
 
     def __init__(
         self, table: Mapping[str, Any], start_tick: int = 0, plant: PlantFactory = PaintPlant
     ) -> None:
         """`start_tick`: what the 30-bit counter of the chip shows at the beginning."""
+        super().__init__()
         self.table = dict(table)
         self.world = World()
         self.clock = FakeClock(start_tick)
