@@ -9,15 +9,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from board.contract import DevicePlan
 from cell_controller.errors import CellFileError
 from host_tools.compile_cell import compile_tables
 from host_tools.compile_recipe import recipe_from_file
 from host_tools.compile_signals import wire
 from host_tools.equipment_source import EquipmentSource, read_equipment
+from host_tools.linux_wiring import compile_linux, is_linux
 from host_tools.models import CellFile
 from host_tools.toml_file import Problems, model_of, read_toml
 
 SIMULATED = "sim"
+TABLES = ("board", "devices")
+"""Tables of a wiring file that are no signals."""
 
 _module_numbers = itertools.count(1)
 
@@ -40,6 +44,8 @@ class CompiledCell:
     directory: Path
     board: str
     warnings: list[str] = field(default_factory=list)
+    plans: list[DevicePlan] = field(default_factory=list)
+    """What the board of a Linux machine is made of; empty for another board."""
 
     def load_equipment(self) -> Equipment:
         """Run equipment.py and take its functions. Raises CellFileError if it does not load."""
@@ -70,8 +76,9 @@ def compile_all(
     model = model_of(CellFile, raw, "cell.toml", problems) if raw is not None else None
     spec = compile_tables(model, "cell.toml", problems) if model is not None else None
     wiring: dict[str, Any] = {}
+    plans: list[DevicePlan] = []
     if spec is not None:
-        wiring = _wiring(directory, board, spec, problems)
+        wiring, plans = _wiring(directory, board, spec, problems)
         _needs(source, spec, problems)
     recipes = _recipes(directory, source, None if spec is None else _signals(spec), problems)
     if spec is None:
@@ -83,10 +90,12 @@ def compile_all(
     ]
     spec["states"] = [{"state": entry.state, "function": entry.function} for entry in source.states]
     spec["recipes"] = recipes
-    return CompiledCell(spec, wiring, directory, board, problems.warnings), source
+    return CompiledCell(spec, wiring, directory, board, problems.warnings, plans), source
 
 
-def _wiring(directory: Path, board: str, spec: dict[str, Any], problems: Problems) -> dict[str, Any]:
+def _wiring(
+    directory: Path, board: str, spec: dict[str, Any], problems: Problems
+) -> tuple[dict[str, Any], list[DevicePlan]]:
     label = f"wiring/{board}.toml"
     path = directory / "wiring" / f"{board}.toml"
     if not path.exists():
@@ -94,17 +103,18 @@ def _wiring(directory: Path, board: str, spec: dict[str, Any], problems: Problem
             there = sorted(entry.stem for entry in path.parent.glob("*.toml"))
             known = ", ".join(there) if there else "none"
             problems.error(label, f"is missing, so board '{board}' cannot be wired; there are: {known}")
-        return {}
+        return {}, []
     raw = read_toml(path, label, problems)
     if raw is None:
-        return {}
+        return {}, []
     settings = raw.get("board", {})
     if not isinstance(settings, dict):
         problems.error(label, "board must be a table, as in [board]")
-    tables = {name: table for name, table in raw.items() if name != "board"}
+    tables = {name: table for name, table in raw.items() if name not in TABLES}
     wire(tables, spec, label, board != SIMULATED, problems)
+    plans = compile_linux(raw, spec, directory, label, problems) if is_linux(raw) else []
     plain = _plain(raw)
-    return plain if isinstance(plain, dict) else {}
+    return plain if isinstance(plain, dict) else {}, plans
 
 
 def _plain(value: object) -> object:

@@ -11,6 +11,7 @@ from host_tools.board_pins import CHIPS
 from host_tools.cellfile import SIMULATED, CompiledCell, compile_all
 from host_tools.compile_wiring import target_of, wiring_table
 from host_tools.equipment_check import EquipmentCheck
+from host_tools.linux_wiring import TARGET
 from host_tools.reset_pins import EXPANDER, RPI, check_reset
 from host_tools.toml_file import Problems, closest
 
@@ -41,7 +42,7 @@ def check(directory: str | Path) -> list[Finding]:
         if cell is None:
             break
         _on_death(cell, problems)
-        if target_of(cell) not in ("", RPI):
+        if target_of(cell) not in ("", RPI, TARGET):
             wiring_table(cell, problems)
         check_reset(cell, problems)
         if board == boards[-1]:
@@ -66,6 +67,7 @@ def _on_death(cell: CompiledCell, problems: Problems) -> None:
         return
     if stated is None and cell.board == SIMULATED:
         return  # nothing real moves, and the file claims nothing
+    of_devices = {point.signal: plan.on_death for plan in cell.plans for point in plan.points}
     on_death = stated or ("release" if target_of(cell) in CHIPS else "hold_last")
     heartbeat = cell.spec["heartbeat"]
     behind_relay, left = [], []
@@ -77,9 +79,10 @@ def _on_death(cell: CompiledCell, problems: Problems) -> None:
             behind_relay.append(output["name"])
             continue
         keeps = isinstance(wired, dict) and str(wired.get("channel", "")).startswith(EXPANDER + ":")
-        released = on_death == "release" and output["safe"] == 0 and not keeps  # an expander outlives a reset
-        if not (on_death == "device_fallback" or released):
-            left.append(output["name"])
+        dies = of_devices.get(output["name"], on_death)
+        released = dies == "release" and output["safe"] == 0 and not keeps  # an expander outlives a reset
+        if not (dies == "device_fallback" or released):
+            left.append(output["name"] if dies == on_death else f"{output['name']} ({dies})")
     if behind_relay and heartbeat < 0:
         problems.error(
             label,

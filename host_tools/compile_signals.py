@@ -18,7 +18,7 @@ from host_tools.scale import (
 from host_tools.toml_file import Problems, closest, model_of, shown
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-RESERVED = ("record", "board")
+RESERVED = ("record", "board", "devices")
 """Names that a phase's cell, or the wiring file, needs for itself."""
 
 STOPS = ("on_hold", "on_stop", "on_abort")
@@ -190,7 +190,7 @@ def wire(
 ) -> None:
     """Put the raw spans of the wiring into `spec` and say what does not fit.
 
-    `tables`: the wiring file without [board].
+    `tables`: the wiring file without [board] and [devices].
     """
     signals = {entry["name"]: entry for entry in [*spec["inputs"], *spec["outputs"]]}
     channels: dict[str, str] = {}

@@ -5,16 +5,15 @@ board reads no text, and what cannot work is said at the desk.
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from cell_controller.core.signals import WORD_BITS, word_count
+from cell_controller.core.signals import word_count
 from cell_controller.errors import CellFileError
 from host_tools.board_pins import CHIPS, PIN, Chip
 from host_tools.cellfile import CompiledCell
 from host_tools.pin_book import PinBook
+from host_tools.signal_places import Signal, signals_of
 from host_tools.toml_file import Problems, closest, model_of, shown
 from host_tools.wiring_models import BusTable, MicrocontrollerTable, MicrocontrollerWire
 
@@ -50,41 +49,6 @@ EXTRA_KEYS = {
     "uart": ("tx", "rx", "baud", "keep_ms"),
 }
 """Which keys mean something on which kind of channel."""
-
-
-@dataclass(frozen=True)
-class Signal:
-    """One signal of the cell: `place` is its bit among the digital ones of its side, or its place among the others."""
-
-    index: int
-    place: int
-    is_output: bool
-    entry: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        return str(self.entry["name"])
-
-    @property
-    def word(self) -> int:
-        return self.place // WORD_BITS
-
-    @property
-    def mask(self) -> int:
-        return 1 << self.place % WORD_BITS
-
-
-def signals_of(spec: dict[str, Any]) -> Iterator[Signal]:
-    """Every signal of the cell with its place in the images."""
-    for side in ("inputs", "outputs"):
-        digital = others = 0
-        for index, entry in enumerate(spec[side]):
-            if entry["kind"] == "digital":
-                yield Signal(index, digital, side == "outputs", entry)
-                digital += 1
-            else:
-                yield Signal(index, others, side == "outputs", entry)
-                others += 1
 
 
 def compile_wiring(cell: CompiledCell) -> dict[str, Any]:

@@ -22,6 +22,7 @@ DRIVEN_HIGH = "driven high"
 MOVES = "moving"
 
 RPI = "rpi"
+LINUX = "linux"
 EXPANDER = "mcp23017"
 
 _ESP32_FLOATING = (16, 17, 18, 19, 21, 22, 23, 25, 26, 27, 32, 33, 34, 35, 36, 39)
@@ -77,11 +78,11 @@ class Terminal:
 
 
 def board_of(cell: CompiledCell) -> str:
-    """Whose pins a wiring file names: [board] target, or "rpi" for the file of that name; "" if nobody's."""
+    """Whose pins a wiring file names: [board] target, where those of "linux" are a Pi's, or "rpi" for that file."""
     settings = cell.wiring.get("board")
     target = settings.get("target") if isinstance(settings, dict) else None
     if isinstance(target, str):
-        return target
+        return RPI if target == LINUX else target
     return RPI if cell.board == RPI else ""
 
 

@@ -8,7 +8,8 @@ from cell_controller.core import codec
 from host_tools.board_pins import CHIPS
 from host_tools.cellfile import compile_cell
 from host_tools.check import check
-from host_tools.compile_wiring import compile_wiring, signals_of
+from host_tools.compile_wiring import compile_wiring
+from host_tools.signal_places import signals_of
 from host_tools.wiring_models import BusTable, MicrocontrollerTable, MicrocontrollerWire
 from tests.host_tools.make_wiring import CELL, ESP, EXAMPLE, PICO, compiled, make, refused
 
