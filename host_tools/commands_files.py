@@ -102,6 +102,15 @@ def _add_run(group: "argparse._SubParsersAction[Parser]") -> None:
     run.add_argument(
         "--no-auto", action="store_true", help="on a simulated board too, leave clear and reset to a person"
     )
+    run.add_argument(
+        "--line-trace",
+        metavar="FOLDER",
+        type=Path,
+        help="record the bytes of every device's line, for cellctl trace",
+    )
+    run.add_argument(
+        "--line-faults", action="store_true", help="let cellctl fault disturb the lines of real devices"
+    )
     demo = add_command(
         group,
         "demo",
@@ -202,6 +211,8 @@ def run_cell(args: argparse.Namespace, out: Output) -> int:
         on_line=out.line,
         auto=not args.no_auto,
         trace=args.trace,
+        line_faults=args.line_faults,
+        line_trace=args.line_trace,
     )
     out.result({"ok": code == DONE, "exit_code": code})
     return int(code)

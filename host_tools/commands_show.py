@@ -32,6 +32,13 @@ def add(group: "argparse._SubParsersAction[Parser]") -> None:
         show_why,
         examples=["cellctl why", "cellctl why --cell paint-1"],
     )
+    add_command(
+        group,
+        "devices",
+        "Say how each device of a cell is: whether it answers, and what went wrong first.",
+        show_devices,
+        examples=["cellctl devices", "cellctl devices --cell form-1 --json"],
+    )
     items = add_command(
         group,
         "items",
@@ -86,6 +93,35 @@ def why_lines(data: Mapping[str, Any]) -> list[str]:
     allowed = ", ".join(data.get("allowed") or []) or "nothing"
     lines.append(f"allowed now: {allowed} (control: {data.get('control', '')})")
     return lines
+
+
+def show_devices(args: argparse.Namespace, out: Output) -> int:
+    """Print a line a device."""
+    reply = query(args, "devices")
+    if not reply.get("ok"):
+        return out.reply(reply)
+    out.result(reply)
+    devices = (reply.get("data") or {}).get("devices") or []
+    if not devices:
+        out.line("this board has no devices of its own")
+    width = max((len(device["name"]) for device in devices), default=0)
+    for device in devices:
+        out.line(f"{device['name']:<{width}}  {device_text(device)}")
+    return DONE
+
+
+def device_text(device: Mapping[str, Any]) -> str:
+    """A device's state in words: when it answered, its first fault since the last Reset, what its outputs wait for."""
+    ago = device["answered_ms"]
+    answered = "never answered" if ago < 0 else f"answered {ago / 1000:.1f} s ago"
+    parts = [f"{device['state']}, {answered}"]
+    if device["losses"]:
+        parts.append(f"lost {device['losses']} times" if device["losses"] > 1 else "lost once")
+    if device["waits_for_reset"]:
+        parts.append("outputs at their abort values until Reset")
+    if device["fault"]:
+        parts.append(f"first fault: {device['fault']}")
+    return "; ".join(parts)
 
 
 def show_items(args: argparse.Namespace, out: Output) -> int:

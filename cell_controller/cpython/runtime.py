@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from board.contract import Board
@@ -99,6 +100,7 @@ class Runtime:
         self.overruns = 0
         self.late_max_ms = 0
         self.beats = 0  # completed scans, for the supervisor
+        self.alive: Callable[[], None] = lambda: None  # called after whole scans: systemd's watchdog
         self.make_ready = False  # clear and reset without a person: simulated boards only
         self._queries = Queries(self)
         self._stopping = False
@@ -159,7 +161,11 @@ class Runtime:
         if not self.recipes.empty():
             self._take_recipe()
         controller.scan(now, self.journal.durable_seq, self.journal.state == 0 and not self._unwritten)
+        if controller.machine.state == pm.RESETTING:
+            self.board.rearm()
         self.board.write(controller.output_image)
+        self.board.feed()
+        self.alive()
         self.beats += 1
         if self.observe is not None:
             self.observe(self, controller.context.records)
@@ -182,7 +188,11 @@ class Runtime:
             except queue.Empty:
                 return
             request.token = (request.origin, request.token)
-            if request.verb == "query":
+            if request.verb == "query" and request.args.get("what") == "devices":
+                devices = [asdict(status) for status in self.board.devices()]
+                told = _reply(request, 0, "accepted", "")
+                self.reply(request.token, told | {"data": {"devices": devices}})
+            elif request.verb == "query":
                 self.reply(request.token, self._queries.answer(request))
             elif request.verb == "fault":
                 self.reply(request.token, self._fault(request))
@@ -199,7 +209,12 @@ class Runtime:
     def _fault(self, request: Request) -> Json:
         """A named fault of a simulated board, on or off."""
         if not self.board.faults():
-            return _reply(request, 206, "not_simulated", "only a simulated board has faults to switch")
+            return _reply(
+                request,
+                206,
+                "not_simulated",
+                "only a simulated board has faults to switch, or run --line-faults",
+            )
         name = request.args.get("name")
         on = request.args.get("on", True)
         if not isinstance(name, str) or on not in (True, False):

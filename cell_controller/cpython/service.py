@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from board.contract import Board
 from cell_controller.core.controller import Controller
@@ -29,14 +29,23 @@ from cell_controller.cpython.runtime import Runtime
 from cell_controller.cpython.supervisor import Supervisor
 from cell_controller.errors import BoardError, BrokerError, CellError, CellFileError, JournalError
 
+if TYPE_CHECKING:
+    from host_tools.cellfile import CompiledCell
+
 Say = Callable[[str], None]
 Observe = Callable[[Runtime, list[bytes]], None]
 SWITCH_S = 0.0005  # how soon another thread gives the interpreter back to the scan
 SUPERVISOR_S = 1.0
 
 
-def open_board(name: str, spec: dict[str, Any], wiring: dict[str, Any], speed: float) -> Board:
-    """The board that `--board` names, opened: sim, or remote:HOST:PORT. Raises BoardError for any other."""
+def open_board(
+    name: str, cell: "CompiledCell", speed: float, line_faults: bool = False, line_trace: Path | None = None
+) -> Board:
+    """The board that `--board` names, opened: sim, remote:HOST:PORT, or a wiring file for a Linux machine.
+
+    `line_faults`: whether faults of its lines may be switched. `line_trace`: folder in which they are recorded. Raises
+    BoardError where there is no such board or it does not open.
+    """
     board: Board
     if name == "sim":
         from board.sim import SimBoard
@@ -47,10 +56,26 @@ def open_board(name: str, spec: dict[str, Any], wiring: dict[str, Any], speed: f
 
         board = RemoteBoard(name.removeprefix("remote:"))
     else:
-        raise BoardError(
-            f"there is no board '{name}'; use sim, or remote:HOST:PORT for one in another process"
+        board = _linux_board(name, cell, line_faults, line_trace)
+    board.open(cell.spec, cell.wiring)
+    return board
+
+
+def _linux_board(name: str, cell: "CompiledCell", line_faults: bool, line_trace: Path | None) -> Board:
+    settings = cell.wiring.get("board", {})
+    target = settings.get("target")
+    if target != "linux":
+        said = (
+            "does not say for what" if target is None else f"is for target = '{target}', not for this machine"
         )
-    board.open(spec, wiring)
+        raise BoardError(
+            f'wiring/{name}.toml {said}; write target = "linux" in its [board], or use --board sim or remote:HOST:PORT'
+        )
+    from board.linux_board import LinuxBoard
+
+    board = LinuxBoard(name, cell.plans, cell.directory, settings, line_faults)
+    if line_trace is not None:
+        board.record_to(line_trace)
     return board
 
 
@@ -64,12 +89,15 @@ def run(
     auto: bool = True,
     own_broker: bool = True,
     trace: str | Path | None = None,
+    line_faults: bool = False,
+    line_trace: Path | None = None,
 ) -> int:
     """Run the cell of `directory` until SIGTERM or SIGINT; the exit code comes back.
 
     broker: "host:port", or None to start one here (`own_broker`) or to run without. journal: its file, by default
-    .run/journal in the directory. auto: on a simulated board, Clear and Reset are given without a person. Raises
-    CellFileError, BoardError, BrokerError, JournalError before anything moves.
+    .run/journal in the directory. auto: on a simulated board, Clear and Reset are given without a person.
+    line_faults, line_trace: see `open_board`. Raises CellFileError, BoardError, BrokerError, JournalError before
+    anything moves.
     """
     from host_tools.cellfile import compile_cell
 
@@ -90,7 +118,7 @@ def run(
 
             install_from_environment(store)
         book = recover(store, Book())
-        the_board = open_board(board, cell.spec, cell.wiring, speed)
+        the_board = open_board(board, cell, speed, line_faults, line_trace)
         stack.callback(the_board.close)
         host, port = _broker(broker, own_broker, stack, say)
         controller = Controller(cell.spec, equipment.phases, equipment.states, book, store.last_seq)
@@ -112,7 +140,7 @@ def run(
             say(f"journal: {store.opened}")
         for warning in cell.warnings:
             say(f"warning: {warning}")
-        runtime.make_ready = auto and bool(the_board.faults())
+        runtime.make_ready = auto and the_board.simulated
         if runtime.make_ready:
             say("simulated board: Clear and Reset are given by themselves; on a real one a person gives them")
         return _serve(runtime, directory, stack)
@@ -141,12 +169,15 @@ def _journal(path: Path) -> SqliteJournal:
 def _serve(runtime: Runtime, directory: Path, stack: ExitStack) -> int:
     """Boot, start the threads around the scan, and scan."""
     from cell_controller.cpython.recipe_watch import RecipeWatch
+    from cell_controller.cpython.systemd import Notifier
 
     sys.setswitchinterval(SWITCH_S)
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             before = signal.signal(number, lambda *_: runtime.stop())
             stack.callback(signal.signal, number, before)
+    notifier = Notifier()
+    runtime.alive = notifier.feed
     runtime.boot()
     recipes = runtime.controller.production.recipes
     running = {**runtime.controller.spec, "recipes": [recipes[i] for i in range(len(recipes))]}
@@ -156,7 +187,11 @@ def _serve(runtime: Runtime, directory: Path, stack: ExitStack) -> int:
     supervisor = Supervisor(runtime, SUPERVISOR_S)
     supervisor.start()
     stack.callback(supervisor.stop)
-    return runtime.run()
+    notifier.ready(f"scans every {runtime.controller.spec['scan_ms']} ms")
+    try:
+        return runtime.run()
+    finally:
+        notifier.stopping()
 
 
 def _recorder(
@@ -218,7 +253,9 @@ def main(argv: list[str] | None = None) -> int:
         epilog="example: cell-controller /etc/cell/paint-1 --broker 10.0.0.2:1883",
     )
     parser.add_argument("directory", help="the cell's directory: cell.toml, equipment.py, recipes, wiring")
-    parser.add_argument("--board", default="sim", help="which file of wiring/ to use: sim, remote:HOST:PORT")
+    parser.add_argument(
+        "--board", required=True, help="a file of wiring/ for this machine, or sim, or remote:HOST:PORT"
+    )
     parser.add_argument(
         "--broker", help="HOST:PORT of the plant's MQTT broker; without it only local commands work"
     )
@@ -228,6 +265,9 @@ def main(argv: list[str] | None = None) -> int:
         "--no-auto", action="store_true", help="a simulated board waits for Clear and Reset too"
     )
     parser.add_argument("--trace", help="record every scan into this file, for `cellctl replay`")
+    parser.add_argument(
+        "--line-trace", type=Path, help="record the bytes of every device's line to this folder"
+    )
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
 
@@ -247,6 +287,7 @@ def main(argv: list[str] | None = None) -> int:
             not args.no_auto,
             own_broker=False,
             trace=args.trace,
+            line_trace=args.line_trace,
         )
     except CellFileError as error:
         for problem in error.problems:
