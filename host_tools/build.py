@@ -29,6 +29,7 @@ from host_tools.build_image import (
 from host_tools.bundle import IMAGE, TARGETS, Bundle, digest_of, entries_of, image_entry, write_bundle
 from host_tools.cellfile import SIMULATED, CompiledCell, compile_cell, recipe_files
 from host_tools.check import ERROR, check
+from host_tools.linux_wiring import TARGET
 from host_tools.romfs import image
 from host_tools.toml_file import Problems, one_line, read_toml
 
@@ -43,6 +44,8 @@ FIRMWARE_MIN = "1.25"
 """The first MicroPython whose VfsRom runs byte code from flash."""
 
 EQUIPMENT = "equipment.py"
+FOLDERS = ("devices", "jobs")
+"""Folders of a cell that only the board of a Linux machine reads."""
 
 Say = Callable[[str], None]
 
@@ -149,10 +152,22 @@ def read_source(directory: Path, target: str, board: str | None, say: Say = lamb
     cell = compile_cell(directory, chosen)
     names = ["cell.toml", *(f"recipes/{path.name}" for path in recipe_files(directory))]
     names += [name for name in (EQUIPMENT, f"wiring/{chosen}.toml") if (directory / name).is_file()]
+    if cell.plans:
+        names += [
+            path.relative_to(directory).as_posix()
+            for folder in FOLDERS
+            for path in _plain_files(directory / folder)
+        ]
     files = {name: (directory / name).read_bytes() for name in sorted(names)}
     say(f"checked {cell.spec['name']}: {len(warnings)} to think about")
     say(f"wiring {chosen} for {target}")
     return Source(cell, target, files, warnings)
+
+
+def _plain_files(folder: Path) -> list[Path]:
+    """The files right in a folder, without those that an editor hides there."""
+    there = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in there if path.is_file() and not path.name.startswith("."))
 
 
 def wiring_for(directory: Path, target: str, board: str | None) -> str:
@@ -197,6 +212,8 @@ def _target_of(path: Path) -> str:
     said = settings.get("target") if isinstance(settings, dict) else None
     if said is None:
         return path.stem if path.stem in TARGETS else ""
+    if said == TARGET:
+        return "rpi"
     if said not in TARGETS:
         known = ", ".join(TARGETS)
         raise CellFileError(

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 NAME = "cell-controller"
 REQUIREMENTS = "requirements.txt"
+DRIVERS = "devices"
+"""The extra with the libraries of the drivers; a bundle always has them."""
+NO_WHEEL = {"armv7l": ("gpiod",)}
+"""What the package index has no wheel of, by machine."""
+
 GLIBC = (
     "manylinux2014",
     "manylinux_2_17",
@@ -47,6 +52,7 @@ _UNIX = 3
 _HATCH_TIMEOUT_S = 120
 _PIP_TIMEOUT_S = 600
 _WHEEL = re.compile(r"([A-Za-z0-9_.]+)-([A-Za-z0-9_.!+]+)(-\d[^-]*)?-[^-]+-[^-]+-[^-]+\.whl")
+_OF_DRIVERS = re.compile(rf"""; *extra == ['"]{DRIVERS}['"]$""")
 _REMEDY = "pip install 'cell-controller[build]'"
 
 Say = Callable[[str], None]
@@ -59,6 +65,11 @@ def rpi_files(root: Path, options: "RpiOptions", say: Say) -> tuple[dict[str, by
             one_line(f"--python {options.python}: this package needs Python 3.11 or newer, as in 3.11")
         )
     name, content, needs = own_wheel(root)
+    for missing in NO_WHEEL.get(options.arch, ()):
+        needs = [need for need in needs if not need.startswith(missing)]
+        say(
+            f"warning: there is no wheel of {missing} for {options.arch}: install it on the machine for its pins"
+        )
     say(f"own wheel {name}: {len(content):,} bytes")
     wheels = {name: content, **dependency_wheels(needs, options)}
     where = f"from {options.wheels}" if options.wheels is not None else "from the package index"
@@ -104,7 +115,8 @@ def own_wheel(root: Path) -> tuple[str, bytes, list[str]]:
 
 
 def _wheel_of_clone(root: Path) -> tuple[str, bytes, list[str]]:
-    needs: list[str] = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    needs: list[str] = [*project["dependencies"], *project["optional-dependencies"][DRIVERS]]
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder]
         environment = {**os.environ, "SOURCE_DATE_EPOCH": str(SOURCE_DATE)}
@@ -141,8 +153,15 @@ def wheel_of_installed(installed: Distribution) -> tuple[str, bytes, list[str]]:
     tags = re.findall(r"^Tag: (\S+)$", str(installed.read_text("WHEEL") or ""), re.MULTILINE)
     if not files or len(tags) != 1:
         raise BuildError(f"this installation has no list of its files; {remedy}")
-    needs = [need for need in installed.requires or [] if "extra ==" not in need]
+    needs = [
+        _bare(need) for need in installed.requires or [] if "extra ==" not in need or _OF_DRIVERS.search(need)
+    ]
     return f"{NAME.replace('-', '_')}-{installed.version}-{tags[0]}.whl", repacked(files), needs
+
+
+def _bare(need: str) -> str:
+    """A requirement without the extra that it is of."""
+    return _OF_DRIVERS.sub("", need)
 
 
 def _made_by_installer(name: str) -> bool:

@@ -10,8 +10,13 @@ DEVICES = (
     "char-ttyAMA",
     "char-ttyUSB",
     "char-ttyACM",
+    "char-watchdog",
+    "/dev/watchdog",
 )
 """What a board's drivers may open, by the names of /proc/devices; where a machine lacks one, it lacks nothing."""
+
+PWM_CHIPS = 4
+"""/sys is read-only but for these: the kernel has no other interface for PWM."""
 
 UNIT = """\
 # Written by cellctl deploy; a change made here by hand is overwritten. Own settings: systemctl edit cell@NAME
@@ -21,12 +26,18 @@ After=network.target time-sync.target
 StartLimitIntervalSec=0
 
 [Service]
+Type=notify
 {user}Environment=XDG_RUNTIME_DIR={run}
 EnvironmentFile={slots}/%i/settings.env
 # goes back first if the machine lost its power while a new application was on trial
 ExecStartPre=+/usr/bin/python3 -I {slots}/%i/agent.pyz
 ExecStart={slots}/%i/current/venv/bin/cell-controller {slots}/%i/current/cell --journal {state}/cell-%i/journal \
 --no-auto $CELL_ARGS
+# a controller that was killed wrote nothing: its outputs go to their abort values, whatever ended it
+ExecStopPost=-{slots}/%i/current/venv/bin/python -I -m board.make_safe {slots}/%i/current/cell $CELL_ARGS
+# fed after whole scans only; the supervisor inside ends a scan that hangs after 1 s, and says where it hung
+WatchdogSec=2
+WatchdogSignal=SIGKILL
 Restart=always
 RestartSec=2
 TimeoutStopSec=20
@@ -58,6 +69,7 @@ RestrictSUIDSGID=yes
 LockPersonality=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
+{pwm}
 DevicePolicy=closed
 {devices}
 
@@ -73,5 +85,6 @@ def unit(places: Places) -> str:
         slots=places.slots,
         state=places.state,
         run=places.run,
+        pwm="ReadWritePaths=" + " ".join(f"-/sys/class/pwm/pwmchip{n}" for n in range(PWM_CHIPS)),
         devices="\n".join(f"DeviceAllow={name} rw" for name in DEVICES),
     )

@@ -4,6 +4,7 @@ This file and the other `…_linux.py` travel over SSH and run on the cell with 
 library only.
 """
 
+import grp
 import hashlib
 import json
 import os
@@ -14,13 +15,15 @@ import socket
 import subprocess
 import sys
 import zipfile
-from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 SLOTS = ("a", "b")
+GROUPS = ("gpio", "i2c", "spi", "dialout")
+"""Whose members may open pins, buses and serial lines; a machine need not have all of them."""
+
 STANDING = ("Stopped", "Aborted")
 ROOM = 3  # a bundle needs about this many times its size while it is installed
 ANSWER_S = 5.0
@@ -304,12 +307,19 @@ def _run(words: list[str], trouble: str) -> None:
 
 
 def prepare_user(places: Places) -> None:
-    """The user that the service runs as; made where it is missing."""
-    if places.user:
-        with suppress(KeyError):
-            pwd.getpwnam(places.user)
-            return
-        _run(["useradd", "--system", "--user-group", places.user], f"user {places.user} cannot be made")
+    """The user that the service runs as, made where it is missing, and in the groups of GROUPS."""
+    user = places.user
+    if not user:
+        return
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        _run(["useradd", "--system", "--user-group", user], f"user {user} cannot be made")
+    groups = [
+        entry.gr_name for entry in grp.getgrall() if entry.gr_name in GROUPS and user not in entry.gr_mem
+    ]
+    if groups:
+        _run(["usermod", "-aG", ",".join(groups), user], f"user {user} cannot join {', '.join(groups)}")
 
 
 def give_to_user(places: Places, path: Path) -> None:

@@ -25,7 +25,7 @@ from tests.host_tools.make_cell import make_cell
 
 pytest.importorskip("hatchling", reason="hatchling is not installed; `pip install hatchling`")
 
-NAME = "cell_controller-0.2.0-py3-none-any.whl"
+NAME = "cell_controller-0.3.0-py3-none-any.whl"
 
 
 def small_wheel(name: str, version: str, *needs: str, body: str = "") -> bytes:
@@ -42,6 +42,8 @@ def small_wheel(name: str, version: str, *needs: str, body: str = "") -> bytes:
 
 
 WHEELS = {
+    "gpiod-2.3.0-py3-none-any.whl": small_wheel("gpiod", "2.3.0"),
+    "smbus2-0.4.3-py2.py3-none-any.whl": small_wheel("smbus2", "0.4.3"),
     "paho_mqtt-2.1.0-py3-none-any.whl": small_wheel("paho_mqtt", "2.1.0"),
     "pydantic-2.9.0-py3-none-any.whl": small_wheel("pydantic", "2.9.0", "pydantic-core==2.23.2"),
     "pydantic_core-2.23.2-cp311-cp311-manylinux_2_17_aarch64.whl": small_wheel("pydantic_core", "2.23.2"),
@@ -93,8 +95,8 @@ def test_own_wheel_can_be_installed_and_names_its_files(own: tuple[str, bytes, l
     assert name == NAME
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         names = archive.namelist()
-        record = archive.read("cell_controller-0.2.0.dist-info/RECORD").decode().splitlines()
-    assert names[-1] == "cell_controller-0.2.0.dist-info/RECORD"
+        record = archive.read("cell_controller-0.3.0.dist-info/RECORD").decode().splitlines()
+    assert names[-1] == "cell_controller-0.3.0.dist-info/RECORD"
     assert names[:-1] == sorted(names[:-1])
     assert [line.split(",")[0] for line in record] == names
     assert "cell_controller/cpython/service.py" in names
@@ -201,7 +203,7 @@ def test_bundle_has_the_wheels_their_hashes_and_the_cell(bundle: Path) -> None:
     found = read_bundle(bundle)
     manifest = found.manifest
     assert (found.target, manifest["board"], manifest["cell"]) == ("rpi", "rpi", "booth-1")
-    assert manifest["versions"] == {"package": "0.2.0", "arch": "aarch64", "python": "3.11"}
+    assert manifest["versions"] == {"package": "0.3.0", "arch": "aarch64", "python": "3.11"}
     cell = {name.removeprefix("cell/"): found.files[name] for name in found.files if name.startswith("cell/")}
     assert sorted(cell) == ["cell.toml", "equipment.py", "recipes/bonnet.toml", "wiring/rpi.toml"]
     assert manifest["cell_sha256"] == digest_of(cell)
