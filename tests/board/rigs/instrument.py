@@ -1,0 +1,77 @@
+"""Instruments for the survival suite, real bytes over pseudo terminals: a power supply with outputs, and a scale."""
+
+from pathlib import Path
+
+from board.contract import DevicePlan
+from hil.scale_device import ScaleDevice
+from hil.serial_device import SerialDevice
+from hil.supply_device import SupplyDevice
+from tests.board.instrument_bench import plan_of, shape_of
+
+
+class _Rig:
+    """What both have in common."""
+
+    kind = "instrument"
+    probe = ""
+
+    def __init__(self, device: SerialDevice, model: str) -> None:
+        self.device = device
+        self.plans: list[DevicePlan] = [plan_of(shape_of(model, model=model, address=device.address), model)]
+        self.bad_within_s: float = self.plans[0].settings["bad_ms"] / 1000
+
+    def start(self) -> None:
+        self.device.start()
+
+    def stop(self) -> None:
+        self.device.stop()
+
+    def power_cycle(self) -> None:
+        self.device.power_cycle()
+
+    def unplug(self) -> None:
+        self.device.unplug()
+
+    def plug(self) -> None:
+        self.device.plug()
+
+    def late(self, on: bool) -> None:
+        self.device.late(on)
+
+    def nonsense(self, on: bool) -> None:
+        self.device.nonsense(on)
+
+    def for_another(self, on: bool) -> None:
+        self.device.for_another(on)
+
+    def flood(self, on: bool) -> None:
+        self.device.flood(on)
+
+    def outputs(self) -> dict[str, int]:
+        return {}
+
+
+class Rig(_Rig):
+    """A power supply."""
+
+    probe = "amps"
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.supply = SupplyDevice(str(tmp_path / "supply"))
+        super().__init__(self.supply, "scpi_supply")
+
+    def outputs(self) -> dict[str, int]:
+        """What it really drives."""
+        with self.supply.lock:
+            return {"set_volts": int(self.supply.volts * 1000), "on": int(self.supply.on)}
+
+
+class ScaleRig(_Rig):
+    """A scale; its tare is a command, and drives nothing."""
+
+    probe = "weight"
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.scale = ScaleDevice(str(tmp_path / "scale"))
+        super().__init__(self.scale, "scale_sics")
+        self.scale.load("123.45")
