@@ -15,6 +15,7 @@ from host_tools import (
     commands_flash,
     commands_order,
     commands_show,
+    commands_trace,
 )
 from host_tools.commands_common import Parser
 from host_tools.output import (
@@ -57,6 +58,7 @@ def build_parser() -> Parser:
     commands_build.add(group)
     commands_flash.add(group)
     commands_deploy.add(group)
+    commands_trace.add(group)
     return parser
 
 
