@@ -41,13 +41,17 @@ class RawRepl:
     def enter(self, within_s: float = ENTER_S) -> None:
         """Interrupt what runs and get the raw prompt. Raises NotMicroPythonError if it does not come."""
         left = until(within_s)
+        asked_again = False
         while True:
             self.port.write(b"\r" + INTERRUPT + INTERRUPT + b"\r" + ENTER)
             try:
                 self.port.read_until(BANNER, min(1.0, left() + 0.1))
+                if asked_again:
+                    self.port.drain()  # the answer to the first request may come yet
                 return
             except LineTimeoutError as error:
                 if left():
+                    asked_again = True
                     continue
                 said = str(error).rpartition("it said ")[2]
                 raise NotMicroPythonError(

@@ -166,3 +166,28 @@ def test_the_fall_back_takes_its_time_between_pieces(board: StandIn, tmp_path: P
         repl.run("#" * 640 + "\nprint(1)\n")
         assert time.monotonic() - begun >= 0.1
         repl.leave()
+
+
+class SlowPort(OldBoardPort):
+    """A board that is busy when it is asked first: its answer comes when it was asked again already."""
+
+    asked = 0
+
+    def write(self, data: bytes) -> None:
+        if data.endswith(b"\x03\r\x01"):
+            self.asked += 1
+            if self.asked == 1:
+                self.held = data
+                return
+            if self.asked == 2:
+                super().write(self.held)
+        super().write(data)
+
+
+def test_a_board_that_answers_late_is_not_taken_for_one_that_says_something_else(board: StandIn) -> None:
+    with SlowPort(board.port) as port:
+        repl = RawRepl(port)
+        repl.enter()
+        assert port.asked == 2
+        assert repl.run("print(1)\n") == "1\r\n"
+        repl.leave()
