@@ -4,6 +4,7 @@
 PYTHON ?= python3
 ARGS ?=
 PYTEST_ARGS ?=
+JOBS ?= 2
 
 BIN := .venv/bin
 RUN := .venv/.run-installed
@@ -21,7 +22,7 @@ APT = apt-get install --yes --no-install-recommends $(MISSING)
 
 help:
 	@echo "make demo       a dozen customised orders, made live on a simulated cell (ARGS=--speed=1 for real time)"
-	@echo "make test       all tests; installs nothing outside this folder"
+	@echo "make test       all tests, two files at a time (JOBS=1 for one); installs nothing outside this folder"
 	@echo "make test-deps  the Debian packages that some tests need, by apt-get"
 	@echo "make test-gpio  the drivers of pins, on a real kernel in a virtual machine"
 	@echo "make test-lowest  tests of what uses a dependency, with the oldest version of each"
@@ -61,7 +62,7 @@ demo: $(RUN)
 test: $(DEV) runtimes
 	@if [ -n "$(MISSING)" ]; then \
 		echo "left out for want of $(MISSING): \`make test-deps\`, that is \`$(APT)\`"; fi
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 test-deps:
 	@if [ -z "$(MISSING)" ]; then echo "nothing is missing"; else \
