@@ -1,6 +1,7 @@
 """What the parts of the core share in a scan: time, inputs, alarms, and the one way to say what happened."""
 
 from . import events as ev
+from .signals import GOOD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class Context:
         self.last_seq = last_seq
         self.records: "list[bytes]" = []  # not yet given to the journal
         self._energy = energy
+        self._reading = -1
 
     def emit(
         self, kind: int, source: int, a: int, b: int, carried: bytes = b"", value: "object | None" = None
@@ -34,5 +36,10 @@ class Context:
         return self.last_seq
 
     def energy(self) -> int:
-        """The meter's reading in steps of its resolution; 0 where the cell has no meter."""
-        return self.inputs.value[self._energy] if self._energy >= 0 else 0
+        """The meter's last good reading in steps of its resolution; -1 before the first, 0 without a meter."""
+        i = self._energy
+        if i < 0:
+            return 0
+        if self.inputs.quality[i] == GOOD:
+            self._reading = self.inputs.value[i]
+        return self._reading

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .controller import Controller
 
-VERSION = 1
+VERSION = 2
 QUIET_STATES = pm.WAIT | 1 << pm.EXECUTE  # between two items nothing lives in Execute either
 
 # part of the controller -> what of it changes after it was made; "" is the controller itself
@@ -39,7 +39,7 @@ STATE = (
             "_long",
         ),
     ),
-    ("context", ("now", "last_seq")),
+    ("context", ("now", "last_seq", "_reading")),
     ("book", ("last_tick", "clean", "booted")),
     ("machine", ("state", "abort", "stop", "pending")),
     ("alarms", ("first_out", "first_out_value", "demand")),

@@ -46,7 +46,7 @@ def state(cell: "Controller") -> "dict[str, Any]":
         "jobs_total": book.last_job,
         "good": book.good,
         "scrapped": book.scrapped,
-        "energy_wh": meter(cell, cell.context.energy()),
+        "energy_wh": meter(cell, max(0, cell.context.energy())),
         "outputs": outputs(cell),
         "alarms": [texts.alarm(cell.spec, entry.id, entry.value) for entry in cell.alarms.entries],
         "recipes": recipes(cell),

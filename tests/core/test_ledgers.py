@@ -155,3 +155,19 @@ def test_milliseconds_are_carried_without_loss() -> None:
         ledger.again(tick, 0)
     seconds, rest = ledger.total_ms()
     assert seconds * 1000 + rest == 99_995
+
+
+def test_a_meter_that_was_not_read_at_the_start_is_not_consumption_when_it_is() -> None:
+    bench = Bench(compiled())
+    bench.fault("energy.stale")
+    bench.restart()
+    bench.run_for(1)
+    assert bench.controller.context.energy() == -1
+    bench.fault("energy.stale", False)
+    bench.run_for(1)
+    reading = bench.controller.context.energy()
+    assert reading > 100_000, "the meter of this plant has run before"
+    assert sum(bench.controller.ledger.energy) < 1_000
+    bench.fault("energy.out_of_range")
+    bench.run_for(1)
+    assert bench.controller.context.energy() == reading, "the last good one stays"
