@@ -84,7 +84,7 @@ def test_a_reset_releases_the_pins_but_not_those_of_an_expander(
 def test_converter_pwm_and_expander_inputs_follow_the_plant(machine: Observer, repl: Repl) -> None:
     repl.run(
         "a=machine.ADC(26);lamp=machine.PWM(Pin(18),freq=1000,duty_u16=32768);Pin(9,Pin.OUT,value=1)\n"
-        "run(300);run(6000,lambda: a.read_u16()>20000)"
+        "run(300);run(6000,lambda: a.read_u16()>22000)"
     )
     assert {49, 50} & set(driven(machine, "cure_lamp"))
     assert int(repl.run("print(a.read_u16())")) > 20_000
