@@ -105,6 +105,7 @@ class _Compiler:
                 self.problems.warn(
                     f"{self.label}, [devices.{name}]", "no signal is on it; wire one, or remove it"
                 )
+        self._together(plans)
         self._witnesses(plans)
         return plans
 
@@ -296,6 +297,12 @@ class _Compiler:
                 self.board.on_death if kind == "gpio" else HOLD_LAST,  # PWM and expanders go on by themselves
             )
         return DevicePlan(name, self.kinds[name], shape.settings, tuple(self.points[name]), shape.on_death)
+
+    def _together(self, plans: list[DevicePlan]) -> None:
+        """What devices of one kind must agree on, as those that share a line."""
+        modbus = [plan for plan in plans if plan.kind == "modbus"]
+        if modbus:
+            import_module("host_tools.devices.modbus").check_plans(modbus, self.label, self.problems)
 
     def _witnesses(self, plans: list[DevicePlan]) -> None:
         """Outputs of a device that was lost come back only through Resetting, so the cell must notice the loss."""

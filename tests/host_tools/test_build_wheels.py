@@ -44,6 +44,7 @@ def small_wheel(name: str, version: str, *needs: str, body: str = "") -> bytes:
 WHEELS = {
     "gpiod-2.3.0-py3-none-any.whl": small_wheel("gpiod", "2.3.0"),
     "smbus2-0.4.3-py2.py3-none-any.whl": small_wheel("smbus2", "0.4.3"),
+    "pymodbus-3.16.0-py3-none-any.whl": small_wheel("pymodbus", "3.16.0"),
     "paho_mqtt-2.1.0-py3-none-any.whl": small_wheel("paho_mqtt", "2.1.0"),
     "pydantic-2.9.0-py3-none-any.whl": small_wheel("pydantic", "2.9.0", "pydantic-core==2.23.2"),
     "pydantic_core-2.23.2-cp311-cp311-manylinux_2_17_aarch64.whl": small_wheel("pydantic_core", "2.23.2"),
