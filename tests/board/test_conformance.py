@@ -1,4 +1,4 @@
-"""Every board keeps the contract: the same tests on simulated boards and on a microcontroller's with fake pins."""
+"""Every board keeps the contract: the same tests on simulated boards, fake pins of a microcontroller, a real driver."""
 
 from collections.abc import Callable, Iterator
 
@@ -14,17 +14,26 @@ from host_tools.cellfile import CompiledCell
 from host_tools.compile_wiring import compile_wiring
 from tests.board.images import Terminals
 from tests.board.machine_rig import MachineRig
+from tests.board.modbus_paint import ModbusPaint, paint_on_modbus
 
 SPEED = 20.0
 SIMULATED = ("virtual", "real time", "remote")
 MACHINE = "machine"
+MODBUS = "modbus"
 
 
-@pytest.fixture(params=[*SIMULATED, MACHINE])
+@pytest.fixture(scope="session")
+def modbus_cell(tmp_path_factory: pytest.TempPathFactory) -> CompiledCell:
+    """The example cell, wired to a remote I/O."""
+    return paint_on_modbus(tmp_path_factory.mktemp("modbus") / "paint_cell")
+
+
+@pytest.fixture(params=[*SIMULATED, MACHINE, MODBUS])
 def board_and_cell(
     request: pytest.FixtureRequest,
     paint_cell: CompiledCell,
     pico_cell: CompiledCell,
+    modbus_cell: CompiledCell,
     serve: Callable[..., BoardServer],
 ) -> Iterator[tuple[Board, CompiledCell]]:
     made: Board
@@ -32,6 +41,9 @@ def board_and_cell(
     if request.param == MACHINE:
         cell = pico_cell
         made = MachineRig(compile_wiring(cell))
+    elif request.param == MODBUS:
+        cell = modbus_cell
+        made = ModbusPaint(cell, SPEED)
     elif request.param == "remote":
         made = RemoteBoard(serve(speed=SPEED, watchdog_ms=0).address)
     else:
