@@ -38,6 +38,16 @@ class CallCost:
     loop_us: float
 
 
+@dataclass(frozen=True)
+class ImageCost:
+    """Mean microseconds of reading and of writing an image, by the driver and by hand with plain gpiod."""
+
+    read_us: float
+    write_us: float
+    bare_read_us: float
+    bare_write_us: float
+
+
 def spread(times_ns: Sequence[int]) -> Spread:
     """Of at least one time in nanoseconds."""
     order = sorted(times_ns)
@@ -49,6 +59,12 @@ def call_cost(guest: Guest, lines: int = 1, times: int = 1000) -> CallCost:
     """What get_values and set_values of `lines` lines cost in the guest. Raises GuestError."""
     told = guest.python(f"{INSIDE} calls(0, {lines}, {times})", timeout_s=60).checked()
     return CallCost(lines, *(round(int(ns) / 1000, 1) for ns in told.split()))
+
+
+def image_cost(guest: Guest, times: int = 1000) -> ImageCost:
+    """What an image of four inputs and three outputs costs in the guest. Raises GuestError."""
+    told = guest.python(f"{INSIDE} image([4, 5, 6, 7], [0, 1, 2], {times})", timeout_s=60).checked()
+    return ImageCost(*(round(int(ns) / 1000, 1) for ns in told.split()))
 
 
 def edge_latency(guest: Guest, edges: int = 300) -> Spread:
@@ -101,6 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for name, figure in (
                 ("edge_latency", edge_latency(guest, edges)),
                 ("reaction", reaction(guest, edges)),
+                ("image_cost", image_cost(guest)),
                 ("call_cost", call_cost(guest)),
                 ("call_cost", call_cost(guest, lines=guest.machine.lines)),
             ):

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable
 import gpiod
 from gpiod.line import Direction, Edge, Value
 
+from board.contract import DevicePlan, Point
+from board.gpio_lines import GpioLines
+
 CHIP = "/dev/gpiochip0"
 LEVELS = (Value.INACTIVE, Value.ACTIVE)
 
@@ -53,3 +56,23 @@ def follow(source: int, target: int) -> None:
     while True:
         for event in lines.read_edge_events():
             lines.set_value(target, LEVELS[event.event_type is event.Type.RISING_EDGE])
+
+
+def image(inputs: list[int], outputs: list[int], times: int) -> None:
+    """Mean nanoseconds of reading and of writing an image: by the driver, then by hand with plain gpiod."""
+    points = [Point(f"in{n}", k, k, "digital", False, f"gpiochip0:{n}") for k, n in enumerate(inputs)]
+    points += [Point(f"out{n}", k, k, "digital", True, f"gpiochip0:{n}") for k, n in enumerate(outputs)]
+    driver = GpioLines(DevicePlan("gpiochip0", "gpio", {}, tuple(points)))
+    driver.open()
+    driver.link.rearm()
+    both = [[level] * len(outputs) for level in (0, 1)]
+    told = [_mean_ns(lambda k: driver.refresh(), times), _mean_ns(lambda k: driver.drive(both[k & 1]), times)]
+    driver.close()
+    reader = _request({n: gpiod.LineSettings(direction=Direction.INPUT) for n in inputs})
+    writer = _request({n: gpiod.LineSettings(direction=Direction.OUTPUT) for n in outputs})
+    levels: list[dict[int | str, Value]] = [dict.fromkeys(outputs, level) for level in LEVELS]
+    told.append(_mean_ns(lambda k: reader.get_values(), times))
+    told.append(_mean_ns(lambda k: writer.set_values(levels[k & 1]), times))
+    reader.release()
+    writer.release()
+    print(*told, flush=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from hil.gpio_guest.guest import Guest
-from hil.gpio_guest.measure import Spread, call_cost, edge_latency, reaction, spread
+from hil.gpio_guest.measure import Spread, call_cost, edge_latency, image_cost, reaction, spread
 
 pytestmark = pytest.mark.gpio_guest
 
@@ -26,6 +26,13 @@ def test_an_edge_outside_moves_another_line_in_bounded_time(virt: Guest) -> None
     found = reaction(virt, EDGES)
     print(f"edge to line: {found}")
     assert 0 < found.median_us <= found.p99_us <= found.max_us < 1_000_000
+
+
+def test_an_image_by_the_driver_costs_more_than_by_hand_and_not_much_more(virt: Guest) -> None:
+    cost = image_cost(virt)
+    print(f"image: {cost}")
+    assert 0 < cost.bare_read_us < cost.read_us < 20 * cost.bare_read_us
+    assert 0 < cost.bare_write_us < cost.write_us < 20 * cost.bare_write_us
 
 
 def test_a_call_for_all_lines_costs_less_than_a_call_for_each(virt: Guest) -> None:

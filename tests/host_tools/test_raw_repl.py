@@ -185,7 +185,8 @@ class SlowPort(OldBoardPort):
 
 
 def test_a_board_that_answers_late_is_not_taken_for_one_that_says_something_else(board: StandIn) -> None:
-    with SlowPort(board.port) as port:
+    port = SlowPort(board.port)
+    with port:
         repl = RawRepl(port)
         repl.enter()
         assert port.asked == 2

