@@ -111,10 +111,10 @@ def run() -> list[dict[str, object]]:
             "G-code to Marlin with ADVANCED_OK, four in flight",
             _measure(named, marlin, "marlin", settings | {"window": 4}),
             "x",
-            ">= 0.6",
+            ">= 0.7",
             peer,
         ),
-        row("G-code to GRBL", _measure(router, grbl, "grbl", grbl_rig.SETTINGS), "x", ">= 0.6", peer),
+        row("G-code to GRBL", _measure(router, grbl, "grbl", grbl_rig.SETTINGS), "x", ">= 0.7", peer),
     ]
 
 
