@@ -94,7 +94,7 @@ class BusWorker:
         except OSError as error:
             link.failed(f"{asked.chip.name} does not answer: {error.strerror}")
             asked.failed()
-            if error.errno == errno.ENODEV:
+            if error.errno in (errno.ENODEV, errno.ESHUTDOWN):
                 self._lose(f"{self.name} is gone")
         except Exception as error:
             # a driver's mistake must not end the thread silently: the chip is lost, loudly, and tried again

@@ -1,5 +1,7 @@
 """An I2C bus of a Linux machine, and what every chip on it has."""
 
+import errno
+import os
 from collections.abc import Sequence
 from fcntl import ioctl
 from pathlib import Path
@@ -33,12 +35,12 @@ class I2cBus:
 
     def write(self, address: int, register: int, data: bytes) -> None:
         """Bytes from `register` on. Raises OSError."""
-        self._opened().i2c_rdwr(i2c_msg.write(address, bytes((register, *data))))
+        self._transfer(i2c_msg.write(address, bytes((register, *data))))
 
     def read(self, address: int, register: int, count: int) -> bytes:
         """`count` bytes from `register` on. Raises OSError."""
         answer = i2c_msg.read(address, count)
-        self._opened().i2c_rdwr(i2c_msg.write(address, bytes((register,))), answer)
+        self._transfer(i2c_msg.write(address, bytes((register,))), answer)
         return bytes(answer)
 
     def claimed_by(self, address: int) -> str:
@@ -69,10 +71,19 @@ class I2cBus:
         if bus is not None:
             bus.close()
 
-    def _opened(self) -> smbus2.SMBus:
+    def _transfer(self, *messages: i2c_msg) -> None:
+        """Of an adapter that was pulled the error is ENODEV, whatever its driver says.
+
+        Its bus must be closed then: the kernel waits for that before it takes the adapter again.
+        """
         if self._bus is None:
             raise DeviceError(f"I2C bus {self.number} is not open")
-        return self._bus
+        try:
+            self._bus.i2c_rdwr(*messages)
+        except OSError as error:
+            if os.path.exists(self._path):
+                raise
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from error
 
 
 class I2cChip:

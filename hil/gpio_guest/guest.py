@@ -26,7 +26,7 @@ from typing import IO, Any, Self
 
 from hil.gpio_guest.agent import MARK
 from hil.gpio_guest.errors import GuestError
-from hil.gpio_guest.image import Image, build
+from hil.gpio_guest.image import MODULE_FOLDER, Image, build
 from hil.gpio_guest.lines import HostLines
 from hil.gpio_guest.machines import VIRT, Machine
 from hil.gpio_guest.project import write_project
@@ -288,6 +288,16 @@ class Guest:
     def run(self, *argv: str, timeout_s: float = 30.0) -> Outcome:
         """Run a program of the guest, for example "python3", "-S", "-m", "module"; its folder is the project's."""
         return self.start_program(*argv).wait(timeout_s)
+
+    def load(self, *modules: str) -> None:
+        """Load modules of the kernel, of image.MODULES, each after what it needs; one that is there stays."""
+        for module in modules:
+            if self.run("busybox", "test", "-e", f"/sys/module/{module.replace('-', '_')}").exit:
+                self.run("busybox", "insmod", f"/{MODULE_FOLDER}/{module}.ko").checked()
+
+    def unload(self, module: str) -> None:
+        """Take a module out of the kernel. Raises GuestError where something uses it."""
+        self.run("busybox", "rmmod", module).checked()
 
     def preload(self, module: str) -> None:
         """Let scripts that `python` and `start_python` run from now on find `module` imported already."""

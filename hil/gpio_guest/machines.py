@@ -34,7 +34,7 @@ class Machine:
 
 VIRT = Machine(
     name="virt",
-    qemu=("-M", "virt", "-cpu", "cortex-a53", "-smp", "1", "-m", "256"),
+    qemu=("-M", "virt", "-cpu", "cortex-a53", "-smp", "1", "-m", "256", "-device", "i6300esb"),
     console="ttyAMA0",
     append="",
     chip="9030000.pl061",
@@ -42,7 +42,7 @@ VIRT = Machine(
     has_dtb=False,
     controller=Pl061Lines,
 )
-"""A board that never was, with a PL061 whose input lines can be driven from outside, edges and all."""
+"""A board that never was, with a PL061 whose input lines can be driven from outside, edges and all, and a watchdog."""
 
 RASPI3B = Machine(
     name="raspi3b",

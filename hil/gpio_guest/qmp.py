@@ -18,6 +18,7 @@ class Qmp:
     def __init__(self, connection: socket.socket) -> None:
         """`connection`: to QEMU's `-qmp` socket. Raises GuestError where QEMU does not greet."""
         self._connection = connection
+        self._events: list[str] = []
         self._file = connection.makefile("rw", encoding="utf-8")
         self._receive()
         self.execute("qmp_capabilities")
@@ -32,6 +33,11 @@ class Qmp:
                 return answer["return"]
             if "error" in answer:
                 raise GuestError(f"QEMU refused {command} {arguments}: {answer['error']['desc']}")
+
+    def events(self) -> list[str]:
+        """The names of all events until now, "WATCHDOG" for one, in order."""
+        self.execute("query-status")  # QEMU tells what happened before it answers
+        return list(self._events)
 
     def device(self, kind: str) -> str:
         """The path of the first device of `kind`, for example "pl061". Raises GuestError where there is none."""
@@ -53,6 +59,8 @@ class Qmp:
         if not line:
             raise GuestError("QEMU closed its monitor")
         message: dict[str, Any] = json.loads(line)
+        if "event" in message:
+            self._events.append(message["event"])
         return message
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from board.linux_board import LinuxBoard
 from cell_controller.core.signals import KEEP, WORD_BITS, InputImage, OutputImage
 from cell_controller.errors import BoardError
 
-DRIVERS = {"gpio": gpio_lines.__name__, "pulse": gpio_edges.__name__}
+DRIVERS = {"gpio": gpio_lines.__name__, "pulse": gpio_edges.__name__, "i2c": "board.i2c_devices"}
 
 
 def plans_of(text: str) -> list[DevicePlan]:
