@@ -71,6 +71,7 @@ class DeviceLink:
         self.bad_ms = bad_ms
         self.clock = clock
         self._abort = list(abort)
+        self._free: Sequence[int] = ()
         self._lock = threading.Condition()
         self._state = CLOSED
         self._fault = ""
@@ -115,7 +116,7 @@ class DeviceLink:
     def wanted(self) -> tuple[int, list[int]]:
         """Number of the last change, and what the outputs shall be now, one count each."""
         with self._lock:
-            return self._changes, list(self._abort if self._latched else self._image)
+            return self._changes, self._wanted()
 
     def wait_change(self, known: int, timeout_s: float) -> None:
         """Return when `wanted` has changed since `known`, or after `timeout_s`."""
@@ -141,19 +142,30 @@ class DeviceLink:
         age = now - measured_at
         return GOOD if age < self.stale_ms else STALE if age < self.bad_ms else BAD
 
+    def let_free(self, outputs: Sequence[int]) -> None:
+        """These, by their place, follow the image also after a loss: lamps and the heartbeat, which the controller has
+        for itself. A relay that feeds a device would not close before a Reset, and without the device there is none.
+        """
+        with self._lock:
+            self._free = outputs
+
     def want(self, counts: Sequence[int]) -> None:
         """What the outputs shall be, were it not for a loss."""
         if list(counts) == self._image:
             return
         with self._lock:
+            before = self._wanted()
             self._image = list(counts)
-            if not self._latched:
+            if self._wanted() != before:
                 self._change()
 
     def rearm(self) -> None:
-        """The cell goes through Resetting. A device that is away stays as it is: it waits for the next one."""
+        """The cell goes through Resetting. A device that is away stays as it is: it waits for the next one.
+
+        So does one whose loss no scan has seen yet, though it is back.
+        """
         with self._lock:
-            if self._state == RUNNING:
+            if self._state == RUNNING and self._told_losses == self._losses:
                 self._fault = ""
                 if self._latched:
                     self._latched = False
@@ -185,6 +197,14 @@ class DeviceLink:
         if self._abort and not self._latched:
             self._latched = True
             self._change()
+
+    def _wanted(self) -> list[int]:
+        if not self._latched:
+            return list(self._image)
+        found = list(self._abort)
+        for k in self._free:
+            found[k] = self._image[k]
+        return found
 
     def _change(self) -> None:
         self._changes += 1

@@ -2,6 +2,8 @@
 
 import errno
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,9 +113,14 @@ def _paths(at: str) -> list[str]:
     return paths
 
 
-def _opened(path: str, at: str) -> gpiod.Chip:
+@contextmanager
+def _opened(path: str, at: str) -> Iterator[gpiod.Chip]:
+    """The chip, for what is asked of it; one on USB may leave meanwhile. Raises BoardError."""
     try:
-        return gpiod.Chip(path)
+        with gpiod.Chip(path) as chip:
+            yield chip
+    except BoardError:
+        raise
     except PermissionError as error:
         raise denied(path, at) from error
     except OSError as error:

@@ -74,6 +74,8 @@ class GpioLines:
                 values = request.lines.get_values()
                 for k, value in zip(request.inputs, values, strict=False):
                     latest[k] = high if value is _ACTIVE else low
+                for k, first in request.twins:
+                    latest[k] = latest[first]
         except OSError as error:
             self._lose(f"{self.name}: {error.strerror}", now)
             return
@@ -154,7 +156,16 @@ class _Request:
     ) -> None:
         """`levels`: counts of all outputs of the device for the moment they become outputs; None for inputs."""
         self._outputs = [(k, line.offset) for k, line in chunk] if levels is not None else []
-        self.inputs = [k for k, _ in chunk] if levels is None else []
+        self.inputs: list[int] = []
+        self.twins: list[tuple[int, int]] = []  # an input that shares its line, and the first one on it
+        firsts: dict[int, int] = {}
+        for k, line in chunk:
+            first = firsts.setdefault(line.offset, k)
+            if first == k and levels is None:
+                self.inputs.append(k)
+            elif first != k:
+                _check_shared(points[k], points[first], levels is None)
+                self.twins.append((k, first))
         config: dict[Iterable[int | str] | int | str, gpiod.LineSettings | None] = {
             line.offset: _settings(points[k], None if levels is None else levels[k]) for k, line in chunk
         }
@@ -168,6 +179,19 @@ class _Request:
     def levels(self, counts: Sequence[int]) -> dict[int | str, Value]:
         """What the lines of this request shall be, of the counts of all outputs."""
         return {offset: _LEVELS[counts[k]] for k, offset in self._outputs}
+
+
+def _check_shared(point: Point, first: Point, is_input: bool) -> None:
+    """Raises BoardError unless both may be on one line."""
+    if not is_input:
+        raise BoardError(
+            f"{point.at} ('{point.signal}') and {first.at} ('{first.signal}') are the same line; choose another for "
+            "one of them"
+        )
+    if point.settings != first.settings:
+        raise BoardError(
+            f"'{point.signal}' and '{first.signal}' share {point.at}; give both the same pull and debounce_ms"
+        )
 
 
 def _by_chip(points: Sequence[Point], places: Sequence[int]) -> list[list[tuple[int, Line]]]:

@@ -6,6 +6,7 @@ because several may share a line.
 
 import importlib
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -40,6 +41,9 @@ NO_SETTINGS: Mapping[str, Any] = {}
 FIRST_READING_S = 1.0
 """How long `open` waits for devices to answer, so that a start finds good inputs where they can be had."""
 
+WRITE_S = 0.2
+"""How long `make_safe` waits for a write that another thread is in."""
+
 
 class LinuxBoard:
     """A board made of `plans`; see host_tools.linux_wiring for how a wiring file becomes them."""
@@ -70,12 +74,15 @@ class LinuxBoard:
         watchdog = settings.get("watchdog")
         self._watchdog = HardwareWatchdog(watchdog, settings.get("watchdog_s", 10)) if watchdog else None
         self._origin_ms = now_ms()
+        self._writing = threading.Lock()
+        self._ended = False
 
     # --- life ---
 
     def open(self, spec: Spec, wiring: Wiring) -> None:
         """See Board.open."""
         self._origin_ms = now_ms()
+        self._ended = False
         kinds: dict[str, list[DevicePlan]] = {}
         for plan in self._plans:
             kinds.setdefault(plan.kind, []).append(plan)
@@ -87,7 +94,7 @@ class LinuxBoard:
                 device.open()
             if self._watchdog is not None:
                 self._watchdog.open()
-        except BoardError:
+        except BaseException:
             self.close()
             raise
         deadline = time.monotonic() + FIRST_READING_S
@@ -113,16 +120,31 @@ class LinuxBoard:
             places.fill(image, device.latest)
 
     def write(self, image: OutputImage) -> None:
-        """See Board.write."""
-        for device, places in zip(self._devices, self._places, strict=True):
-            if places.outputs:
-                device.drive(places.counts(image))
+        """See Board.write. Does nothing after `make_safe`: a scan that comes late must not undo it."""
+        with self._writing:
+            if self._ended:
+                return
+            for device, places in zip(self._devices, self._places, strict=True):
+                if places.outputs:
+                    device.drive(places.counts(image))
 
     def make_safe(self, values: Sequence[int]) -> None:
-        """See Board.make_safe."""
-        for device, places in zip(self._devices, self._places, strict=True):
-            if places.outputs:
-                device.make_safe(places.counts_of(values))
+        """See Board.make_safe. All devices are told before any is waited for; from any thread."""
+        self._ended = True
+        told = self._writing.acquire(timeout=WRITE_S)  # a write that hangs is not waited for
+        try:
+            wanted = [
+                (device, places.counts_of(values))
+                for device, places in zip(self._devices, self._places, strict=True)
+                if places.outputs
+            ]
+            for device, counts in wanted:
+                device.drive(counts)
+        finally:
+            if told:
+                self._writing.release()
+        for device, counts in wanted:
+            device.make_safe(counts)
 
     def rearm(self) -> None:
         """See Board.rearm."""
@@ -211,6 +233,8 @@ class _Places:
         self.outputs = list(device.outputs)
         self._spans = [list(spec["outputs"][p.index]["raw"]) for p in self.outputs]
         self._driven = [p.abort for p in self.outputs]
+        own = {spec.get("heartbeat", -1), *spec.get("stack_light", {}).values()}
+        device.link.let_free([k for k, p in enumerate(self.outputs) if p.index in own])
 
     def fill(self, image: InputImage, latest: Sequence[tuple[int, int]]) -> None:
         """The device's latest values into the image."""

@@ -136,15 +136,12 @@ def read_source(directory: Path, target: str, board: str | None, say: Say = lamb
 
     What is wrong with the wiring for another board does not matter here.
     """
-    findings = check(directory)
     unclear: list[str] = []
     try:
         chosen = wiring_for(directory, target, board)
     except CellFileError as error:
         chosen, unclear = "", error.problems
-    others = [path.name for path in (directory / "wiring").glob("*.toml") if chosen and path.stem != chosen]
-    elsewhere = tuple(f"wiring/{name}{mark}" for name in others for mark in ":,")
-    findings = [finding for finding in findings if not finding.text.startswith(elsewhere)]
+    findings = check(directory, chosen)
     errors = [finding.text for finding in findings if finding.severity == ERROR]
     if errors or unclear:
         raise CellFileError([*errors, *unclear] if directory.is_dir() else errors)

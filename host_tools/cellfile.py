@@ -120,7 +120,8 @@ def _wiring(
 def _plain(value: object) -> object:
     """A TOML value without Decimal: drivers outside the core may have their decimals as float."""
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
+        whole = value.is_finite() and value == value.to_integral_value()
+        return int(value) if whole else float(value)
     if isinstance(value, list):
         return [_plain(entry) for entry in value]
     if isinstance(value, dict):

@@ -32,11 +32,15 @@ class Finding:
         return f"{self.severity}: {self.text}"
 
 
-def check(directory: str | Path) -> list[Finding]:
-    """All findings about the cell of `directory` with each of its wiring files, errors first; empty if it is sound."""
+def check(directory: str | Path, only: str = "") -> list[Finding]:
+    """All findings about the cell of `directory` with each of its wiring files, errors first; empty if it is sound.
+
+    `only`: the board whose wiring matters, beside the simulated one; by default that of every board.
+    """
     directory = Path(directory)
     problems = Problems()
-    boards = sorted({SIMULATED, *(path.stem for path in (directory / "wiring").glob("*.toml"))})
+    named = [only] if only else [path.stem for path in (directory / "wiring").glob("*.toml")]
+    boards = sorted({SIMULATED, *named})
     for board in boards:
         cell, source = compile_all(directory, board, problems)
         if cell is None:

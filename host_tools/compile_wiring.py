@@ -73,7 +73,7 @@ def wiring_table(cell: CompiledCell, problems: Problems) -> dict[str, Any] | Non
     """As `compile_wiring`, but collects into `problems`."""
     label = f"wiring/{cell.board}.toml"
     raw = cell.wiring.get("board")
-    if not isinstance(raw, dict) or raw.get("target") not in CHIPS:
+    if not isinstance(raw, dict) or target_of(cell) not in CHIPS:
         said = raw.get("target") if isinstance(raw, dict) else None
         problems.error(
             f"{label}, [board]",

@@ -7,6 +7,7 @@ DEVICES = (
     "char-gpiomem",
     "char-i2c",
     "char-spi",
+    "char-ttyS",
     "char-ttyAMA",
     "char-ttyUSB",
     "char-ttyACM",

@@ -161,6 +161,11 @@ class _Compiler:
                 return
             device, at, point, own = local.device, local.at, local.shape, dict(local.settings)
             if local.kind == "pulse":  # it begins again where the signal's range does
+                for key in ("span", "shared"):
+                    if key in wired:
+                        self.problems.error(
+                            where, f"{key}: one pulse is one step of one signal's resolution; remove it"
+                        )
                 point = replace(point, counts=(max(0, signal.entry["lo"]), signal.entry["hi"]))
             self.kinds.setdefault(device, local.kind)
         if (
@@ -352,5 +357,6 @@ def _terminal(value: int, entry: dict[str, Any], active_low: bool) -> int:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
+        whole = value.is_finite() and value == value.to_integral_value()
+        return int(value) if whole else float(value)
     return value

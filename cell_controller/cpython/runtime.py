@@ -100,6 +100,7 @@ class Runtime:
         self.overruns = 0
         self.late_max_ms = 0
         self.beats = 0  # completed scans, for the supervisor
+        self.ending = False  # no further scan comes, for the supervisor
         self.alive: Callable[[], None] = lambda: None  # called after whole scans: systemd's watchdog
         self.make_ready = False  # clear and reset without a person: simulated boards only
         self._queries = Queries(self)
@@ -144,6 +145,7 @@ class Runtime:
                 self.late_max_ms = max(self.late_max_ms, late)
                 self.scan(now)
         finally:
+            self.ending = True
             self.board.make_safe(self.abort_values())
         self._leave()
         return 0

@@ -102,8 +102,7 @@ def run(
     from host_tools.cellfile import compile_cell
 
     directory = Path(directory)
-    kind = board.partition(":")[0]
-    cell = compile_cell(directory, "sim" if kind == "remote" else kind)
+    cell = compile_cell(directory, "sim" if board.startswith("remote:") else board)
     equipment = cell.load_equipment()
     name = cell.spec["name"]
     _refuse_a_second(name)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from cell_controller.cpython.runtime import CODE_SAFE, Runtime
 
 LOOK_EVERY_S = 0.1
+ENDING_S = 10.0
+"""The limit after the last scan: outputs of devices that are away are waited for, the journal gets its end."""
 
 
 class Supervisor:
@@ -43,7 +45,7 @@ class Supervisor:
                 still = 0.0
                 continue
             still += LOOK_EVERY_S
-            if still >= self._limit_s:
+            if still >= (ENDING_S if self._runtime.ending else self._limit_s):
                 self._give_up()
                 return
 
@@ -52,7 +54,9 @@ class Supervisor:
             f"no scan completed for {self._limit_s} s: a phase does not yield;"
             " outputs are driven to their abort values, the controller ends\n"
         )
-        self._runtime.board.make_safe(self._runtime.abort_values())
-        faulthandler.dump_traceback(all_threads=True)
-        sys.stderr.flush()
-        self._leave(CODE_SAFE)
+        try:
+            self._runtime.board.make_safe(self._runtime.abort_values())
+            faulthandler.dump_traceback(all_threads=True)
+            sys.stderr.flush()
+        finally:
+            self._leave(CODE_SAFE)

@@ -146,6 +146,7 @@ def test_a_loss_brings_the_abort_values_and_coming_back_does_not_end_them(rig: R
     rig.link.answered()
     rig.link.want([1, 0])
     assert rig.driven == ABORT
+    rig.scan(rig.now)
     rig.link.rearm()
     assert rig.driven == [1, 0]
 
@@ -235,6 +236,7 @@ def test_the_first_fault_is_kept_until_the_reset(rig: Rig) -> None:
     rig.link.opened()
     rig.link.answered()
     assert rig.link.status().fault == "first"
+    rig.scan(rig.now)
     rig.link.rearm()
     assert rig.link.status().fault == ""
 

@@ -122,3 +122,13 @@ def test_a_cell_that_does_not_compile_is_said(
 def test_nothing_is_to_be_done_for_a_simulated_board(directory: Path, board: str) -> None:
     assert main([str(directory), "--board", board]) == 0
     assert main([str(directory)]) == 0
+
+
+def test_after_an_orderly_end_the_outputs_are_left_where_they_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path), "--board", "rpi"]) == 1, "there is no such cell"
+    capsys.readouterr()
+    monkeypatch.setenv("SERVICE_RESULT", "success")
+    assert main([str(tmp_path), "--board", "rpi"]) == 0
+    assert capsys.readouterr().err == ""

@@ -261,3 +261,10 @@ def test_devices_that_are_no_table_are_refused(tmp_path: Path) -> None:
             "devices = 3\n"
             + WIRING.replace('[devices.io1]\nkind = "demo"\naddress = "tcp://127.0.0.1:502"\n', ""),
         )
+
+
+@pytest.mark.parametrize("key", ["shared = true", "span = { raw = [0, 10] }"])
+def test_a_pulse_is_one_step_of_one_signal(tmp_path: Path, key: str) -> None:
+    wiring = WIRING.replace('"io1:energy"', f'"pulse:GPIO4"\n{key}')
+    with pytest.raises(CellFileError, match="one pulse is one step of one signal's resolution; remove it"):
+        compiled(tmp_path, wiring)
