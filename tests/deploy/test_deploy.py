@@ -141,15 +141,17 @@ def test_outputs_that_are_not_safe_are_not_kept(deployed: Pi, second: Path) -> N
 
 
 def test_a_cell_that_works_is_left_alone(deployed: Pi, first: Path) -> None:
-    deployed.ask("order.submit", order_id="busy", product="bonnet", count=1, options={"colour": "burgundy"})
+    options = {"colour": "burgundy"}  # enough of them to be at work however slow the connection is
+    deployed.ask("order.submit", order_id="busy", product="bonnet", count=50, options=options)
     deployed.make_ready()
     deployed.until(lambda: deployed.view["state"] == "Execute", "Execute")
     outcome = deployed.deploy(first)
+    deployed.command("abort")
+    deployed.until(lambda: deployed.view["state"] == "Aborted", "Aborted")
+    deployed.ask("order.abort", order_id="busy")
     assert (outcome.exit_code, outcome.changed) == (1, False)
     assert "is in Execute" in outcome.text
     assert "stop it first" in outcome.text
-    deployed.command("abort")
-    deployed.until(lambda: deployed.view["state"] == "Aborted", "Aborted")
 
 
 def test_a_trial_that_lost_its_machine_is_settled_before_the_start(deployed: Pi) -> None:
