@@ -170,13 +170,14 @@ class LineClient(ModbusBaseSyncClient):
     def _with_this(self, unit: int, function: int) -> _Owed:
         before = self._owed.get((unit, function))
         between_s = NO_LIMIT_S if before is None else self._asked_at - before.asked_at
-        if before is None or between_s > SOON * self._limit_s:
+        if before is None or between_s > max(SOON * self._limit_s, LATEST_S):
             return _Owed(self._asked_at, 0.0)
         return _Owed(self._asked_at, max(before.between_s, between_s))
 
     def _make_sure(self, unit: int, function: int) -> None:
         """RTU frames have no numbers: soon after a question in vain, this may be the late answer to that one.
 
+        So it does not count, also where no further one comes: a device that is busy may not have heard this question.
         The next late answer would come as long after this one as lies between two of the questions. If one comes, all
         that are on their way are waited for, so that the next question finds none.
         """
@@ -190,6 +191,7 @@ class LineClient(ModbusBaseSyncClient):
             late += 1
         if late:
             raise DeviceError(f"its answers come late: {late} more than questions were asked")
+        raise DeviceError("an answer soon after a question in vain may be that question's; it is asked again")
 
     # --- the line, as pymodbus asks for it ---
 

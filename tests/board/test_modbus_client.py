@@ -66,11 +66,14 @@ class LateLine(ScriptedLine):
     def __init__(self, late_s: float) -> None:
         super().__init__(lambda request: b"")
         self.late_s = late_s
+        self.is_busy = False  # and hears nothing
         self.coming: list[tuple[float, bytes]] = []
 
     def write(self, data: bytes) -> None:
         """See Transport."""
         self.sent.append((self.now, data))
+        if self.is_busy:
+            return
         answer = rtu(b"\x03\x02" + len(self.sent).to_bytes(2, "big"))
         self.coming.append((self.now + self.late_s, answer(data)))
 
@@ -242,6 +245,30 @@ def test_a_late_answer_is_never_taken_for_that_of_another_question(late_s: float
             assert late_s < 0.12
 
 
+def test_a_late_answer_is_not_taken_for_that_of_a_question_that_was_not_heard() -> None:
+    """A device that is still busy with the first question does not hear the second, which looks alike."""
+    line = LateLine(0.15)
+    client = client_of(line, SerialSettings(baud=19_200))
+    with pytest.raises(DeviceError, match="no answer"):
+        client.read(1, Block("holding", 10), 0.1)
+    line.is_busy = True
+    with pytest.raises(DeviceError, match="a question in vain"):
+        client.read(1, Block("holding", 20), 0.1)
+    assert not client.heard
+    line.is_busy, line.late_s = False, 0.01
+    assert client.read(1, Block("holding", 20), 0.1) == [3]
+
+
+def test_a_late_answer_is_not_taken_for_that_of_a_question_half_a_second_later() -> None:
+    line = LateLine(0.55)
+    client = client_of(line, SerialSettings(baud=19_200))
+    with pytest.raises(DeviceError, match="no answer"):
+        client.read(1, Block("holding", 10), 0.1)
+    line.now = 1000.5
+    with pytest.raises(DeviceError):
+        client.read(1, Block("holding", 20), 0.1)
+
+
 def test_after_lateness_answers_are_believed_again() -> None:
     line = LateLine(0.3)
     client = client_of(line, SerialSettings(baud=19_200))
@@ -249,7 +276,7 @@ def test_after_lateness_answers_are_believed_again() -> None:
         with pytest.raises(DeviceError):
             client.read(1, Block("holding", 0), 0.1)
     line.late_s = 0.01
-    line.now += 0.3
+    line.now += 0.7  # later than LATEST_S
     assert client.read(1, Block("holding", 0), 0.1) == [len(line.sent)]
 
 
