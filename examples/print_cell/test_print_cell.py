@@ -366,6 +366,17 @@ def test_a_print_that_is_held_for_10_minutes_loses_its_heat(cell):
     assert cell.damage == []
 
 
+@pytest.mark.parametrize("fault", ["bed_clear.stale", "printer_ready.stale"])
+def test_a_print_that_cannot_begin_does_not_stay_hot_for_ever(cell, fault):
+    cell.order("bracket", side="left")
+    cell.run_until(lambda: cell.output("nozzle_set") > 0, "heat")
+    cell.fault(fault)
+    cell.run_to("Held")
+    assert cell.output("nozzle_set") == 2150
+    cell.run_for(665)
+    assert (cell.output("nozzle_set"), cell.output("bed_set")) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [("estop.open", "emergency-stop chain is open"), ("smoke.there", "there is smoke")],
