@@ -79,6 +79,7 @@ class GcodeMachine:
         self._checking: Checking | None = None
         self._before: dict[str, int] = {}  # outputs as they were followed last
         self._key = 0
+        self._is_ending = False  # the job of `_key` was cancelled
         self._losses = 0
         self._was_known = False
         self._silent_since = 0
@@ -207,13 +208,14 @@ class GcodeMachine:
 
     def _follow_job(self, key: int, go_on: bool, now: int) -> None:
         session = self._session
-        if key != self._key:
+        if key != self._key or self._is_ending:  # the same key again is another beginning
+            self._is_ending = True
             self._checking = None
             self._line.write(session.cancel(now))
             session.done_key = 0
             if session.is_active:
                 return  # the one that runs ends first
-            self._key = key
+            self._key, self._is_ending = key, False
             if key:
                 self._take(key)
         if self._checking is not None:

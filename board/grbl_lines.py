@@ -46,7 +46,8 @@ ALARMS = {
     9: "homing did not find the limit switch",
 }
 _WORD = re.compile(rb"[A-Z] *[-+]?(?:\d+\.?\d*|\.\d+)")
-_STATUS = re.compile(r"<([A-Za-z]+(?::1)?)(?::\d+)?\|(.*)>$")
+_STATUS = re.compile(r"<([A-Za-z]+(?::\d+)?)\|(.*)>$")
+_STANDS = {"Hold:0": "Hold", "Door:0": "Door", "Door:1": "Door"}
 _PLACE = re.compile(r"[MW]Pos:(-?\d+\.?\d*),(-?\d+\.?\d*),(-?\d+\.?\d*)")
 _BUFFER = re.compile(r"Bf:(\d+),(\d+)")
 _TOOL = re.compile(r"\[GC:.*\bT(\d+)\b.*\]$")
@@ -59,6 +60,8 @@ def check(line: bytes) -> str:
         return "is a command to the controller, no G-code; take it out"
     if any(sign in line for sign in (b"!", b"~", b"?")):
         return "has !, ~ or ? in it, which act at once wherever they stand; take it out"
+    if len(line) + MOST_MARK > MOST_LINE:
+        return f"has {len(line)} characters, more than {MOST_LINE - MOST_MARK}; shorten it"
     words = {word.replace(b" ", b"") for word in (found[0] for found in _WORD.finditer(text))}
     if not words or _WORD.sub(b"", text).strip(b" "):
         return "is no G-code; is it the right file?"
@@ -68,8 +71,6 @@ def check(line: bytes) -> str:
         return "waits for a person at the machine; use a step for a person in the recipe"
     if words & {b"M2", b"M02", b"M30"} and len(words) > 1:
         return "ends the program in the middle of a line; write it on a line of its own"
-    if len(line) + MOST_MARK > MOST_LINE:
-        return f"has {len(line)} characters, more than {MOST_LINE - MOST_MARK}; shorten it"
     return ""
 
 
@@ -77,8 +78,8 @@ def check(line: bytes) -> str:
 class Report:
     """One line of GRBL. `kind`: banner, ok, error, alarm, status, modes, message, text or noise.
 
-    `state`: the machine's own word; "Hold:1" while it slows down to a hold. `number`: of an error or alarm, the tool of
-    modes, free bytes of the receive buffer in a status; -1 for none.
+    `state`: the machine's own word; "Hold:1", "Door:2", "Door:3" while it still moves.
+    `number`: of an error or alarm, the tool of modes, free bytes of the receive buffer in a status; -1 for none.
     """
 
     kind: str
@@ -106,7 +107,7 @@ def report(raw: bytes) -> Report:
         place, room = _PLACE.search(found[2]), _BUFFER.search(found[2])
         position = tuple(_hundredths(part) for part in place.groups()) if place else None
         assert position is None or len(position) == 3
-        return Report("status", text, int(room[2]) if room else -1, found[1], position)
+        return Report("status", text, int(room[2]) if room else -1, _STANDS.get(found[1], found[1]), position)
     found = _TOOL.match(text)
     if found:
         return Report("modes", text, int(found[1]))

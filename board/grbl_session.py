@@ -35,8 +35,14 @@ FLOODED_MS = 300
 MOST_IN_FLIGHT = 100
 """Less than the 255 tool numbers, so that each names one line."""
 STATUS, HOLD, GO, RESET = b"?", b"!", b"~", b"\x18"
-MOVING = ("Run", "Jog", "Home", "Hold", "Hold:1", "Door")
+MARK = (b"T1", None)
+"""Behind homing and a reset of ours: a router that says another tool than 0 was not switched off since."""
+MOVING = ("Run", "Jog", "Home", "Hold", "Hold:1", "Door", "Door:2", "Door:3")
+"""States in which nothing is acknowledged for long, and that is well."""
+STILL = ("Idle", "Hold", "Door")
 BANNER_MS = 3000
+HOMING_MS = 60_000
+"""GRBL says nothing while it homes: so long that is no silence."""
 _DWELL = re.compile(rb"G0?4(?!\d).*?P ?(\d+\.?\d*)")
 
 
@@ -90,6 +96,7 @@ class GrblSession:
         self._pause = False
         self._expects_banner = False
         self._reset_at = 0
+        self._homing_at = 0
 
     # --- how it is ---
 
@@ -152,6 +159,7 @@ class GrblSession:
         self._asked_at = -1
         self._machine = ""
         self._buffer = self._urgent = b""
+        self._expects_banner = False  # the next one may be that of a router that was switched on
         self._own.clear()
 
     def start(self, job: Job, now: int, go_on: bool = False) -> None:
@@ -177,6 +185,8 @@ class GrblSession:
             return b""
         self._cancelling = True
         self._own.clear()
+        self._machine = ""  # what it was doing before the hold says nothing of whether it stands still
+        self._status_at = now - STATUS_MS
         return HOLD
 
     def fail(self, text: str) -> None:
@@ -192,6 +202,7 @@ class GrblSession:
         """Whether a job shall stand still."""
         if on != self._pause and self._active and not self._cancelling:
             self._urgent += HOLD if on else GO
+            self._machine = ""  # not known to stand still before it says so again
         self._pause = on
 
     def home(self) -> None:
@@ -286,6 +297,7 @@ class GrblSession:
             self._carried = tag + 1
         elif tag == "homed":
             self.homed, self.stopped = True, ""
+            self._own.append(MARK)
         elif tag == "done" and self._active and self.job is not None:
             self._active, self.outcome, self.done_key = False, DONE, self.job.key
 
@@ -311,6 +323,8 @@ class GrblSession:
                 self._own.extend((line, None) for line in self.settings.cancel_gcode)
             self.unreset = False
             self._in_flight.clear()
+            if self.homed:
+                self._own.append(MARK)
             return
         if self._active or self.outcome == INTERRUPTED:
             self.fail("the router was reset or switched off while a job was on it")
@@ -342,6 +356,8 @@ class GrblSession:
 
     def _decide(self, tool: int) -> None:
         self._phase = "modes"  # its own ok is still to come
+        if not tool:
+            self.homed = self.unreset = False  # it was switched off, though nobody heard it begin
         if self.outcome != INTERRUPTED or self.job is None:
             return
         places = [
@@ -369,7 +385,7 @@ class GrblSession:
         if self._phase != "ready" or (self.stopped and not self._own):
             return data
         if self._cancelling and self._active:
-            if self._machine in ("Hold", "Idle") and not self._expects_banner:
+            if self._machine in STILL and not self._expects_banner:
                 self._expects_banner, self._reset_at = True, now
                 return data + RESET
             if not self._expects_banner:
@@ -378,11 +394,13 @@ class GrblSession:
             if now - self._reset_at < BANNER_MS:
                 return data
             self._was_reset(now)  # it was not heard; what there was in its buffers is gone all the same
+        if any(tag == "homed" for _, tag, _ in self._in_flight) and now - self._homing_at < HOMING_MS:
+            self._measured["answer"] = self._heard_at = now
         patience = self.settings.ack_ms + sum(dwell for _, _, dwell in self._in_flight)
         if self._in_flight and not self._pause and now - self._heard_at >= patience:
             self._heard_at = now
             self._unanswered()
-        while (line := self._line()) is not None:
+        while (line := self._line(now)) is not None:
             self._heard_at = now if not self._in_flight else self._heard_at
             dwell = _DWELL.search(line[0].upper())
             self._in_flight.append((len(line[0]), line[1], int(1000 * float(dwell[1])) if dwell else 0))
@@ -396,7 +414,7 @@ class GrblSession:
             self.troubles.append("the router has not acknowledged what it was sent")
         self._in_flight.clear()
 
-    def _line(self) -> tuple[bytes, object] | None:
+    def _line(self, now: int) -> tuple[bytes, object] | None:
         """The next line for which there is room in the receive buffer."""
         room = RX_BYTES - SPARE_BYTES - sum(size for size, _, _ in self._in_flight)
         if self._own:
@@ -404,6 +422,7 @@ class GrblSession:
             if len(line) > room:
                 return None
             self._own.popleft()
+            self._homing_at = now if tag == "homed" else self._homing_at
             return line, tag
         if not self._active or self._pause or self.job is None or len(self._in_flight) >= MOST_IN_FLIGHT:
             return None
@@ -414,7 +433,7 @@ class GrblSession:
             if not self._ending:
                 self._ending = True
                 self._own.append((b"G4 P0.01", "done"))  # answered when all motion has ended
-                return self._line()
+                return self._line(now)
             return None
         line = b"%s T%d\n" % (self.job.lines[place], tool_of(place))
         if len(line) > room:

@@ -25,6 +25,7 @@ from board.gcode_job import (
 from board.marlin_flow import SETTLE_MS, Flow
 from board.marlin_heat import WAITS, Heaters
 from board.marlin_lines import Answer, answer, numbered, word_of
+from board.marlin_pause import Aside, Asides
 
 GREET_MS = 100
 """After opening: a board that resets then says so first."""
@@ -36,8 +37,9 @@ FLOODED_MS = 300
 """What is heard so soon after bytes without end is not news."""
 MOST_OWN = 64
 SETUP = (b"M115", b"M113 S1", b"M155 S1")
-BEFORE_JOB = (b"M84 S0",)
-"""Motors stay on, also in a pause: a printer that lets them go has lost its place without saying so."""
+BEFORE_JOB = (b"M84 S0", b"G90")
+"""Motors stay on, also in a pause: a printer that lets them go has lost its place without saying so. A job that was
+cancelled may have left relative moves (G91)."""
 AFTER_JOB = (b"M84 S120",)
 
 
@@ -92,6 +94,8 @@ class MarlinSession:
         self._run = 0
         self._next = 0
         self._carried = 0
+        self._asides = Asides(settings.pause_gcode, settings.resume_gcode)
+        self._cancel_due = False  # `cancel_gcode` was not told, or may not have arrived
         self._active = False  # a job runs or is paused
         self._ending = False
         self._cancelling = False
@@ -193,8 +197,11 @@ class MarlinSession:
                 self.fail(f"{job.name} cannot go on: the printer was reset since, or it is another job")
                 return
             self._tell(*self._heaters.job_again())
+            if self._asides.has_begun:
+                self._own.extend(self._asides.rest())
         else:
             self.job, self._next, self._carried = job, 0, 0
+            self._asides.drop()
             self._run += 1
             self._heaters.job_begins()
             self.unreset = True
@@ -206,7 +213,7 @@ class MarlinSession:
         """End a job at the next place where the printer can; heaters and the like by `cancel_gcode`."""
         if not self._active or self._cancelling:
             return b""
-        self._ending = self._cancelling = True
+        self._ending = self._cancelling = self._cancel_due = True
         self._own.clear()
         waits = [sent for sent in self.flow.in_flight if word_of(sent.line) in WAITS]
         data = b""
@@ -218,9 +225,10 @@ class MarlinSession:
     def fail(self, text: str) -> None:
         """A job ended otherwise than it should have."""
         self.troubles.append(text)
+        self._cancel_due = self._cancel_due or self._active
         if self._active and self.is_known:
             self._own.clear()
-            self._tell(*self.settings.cancel_gcode, *AFTER_JOB)
+            self._tell(*self.settings.cancel_gcode, *AFTER_JOB, tag="ended")
         self._active = False
         self.outcome = FAILED
 
@@ -246,6 +254,7 @@ class MarlinSession:
     def kill(self) -> bytes:
         """The emergency stop, understood at once even when the printer's buffers are full."""
         self.stopped = "halt"
+        self._cancel_due = self._cancel_due or self._active  # should it not be halted after all
         self._active = self.homed = False
         return b"\nM112\n"
 
@@ -327,6 +336,7 @@ class MarlinSession:
         self.unreset = self.homed = False
         self.stopped = ""
         self.reset_seen = True
+        self._cancel_due = False
         self._own.clear()
         self._capabilities.clear()
         self.flow.begin(0, now)
@@ -351,13 +361,15 @@ class MarlinSession:
         ours = self.flow.last > 0 and self.flow.covers(last)
         data = b""
         if ours:
-            lost = [tag[1] for tag in self.flow.received(last) if self._is_of_job(tag)]
-            self._next = min([self._next, *lost])
+            lost = self.flow.received(last)
+            self._next = min([self._next, *(tag[1] for tag in lost if self._is_of_job(tag))])
             self._carried = self._next
+            self._asides.lost(lost)
         else:
             if self.outcome == INTERRUPTED:
                 self.fail("the printer was reset or changed while the line was away; the job cannot go on")
             self.unreset = self.homed = False
+            self._cancel_due = self._cancel_due and last > 0  # it was reset: nothing is to be ended any more
             self.flow.begin(self._base, now)
             data = numbered(self._base, b"M110 N%d" % self._base)
         self._phase = "setup"
@@ -368,17 +380,19 @@ class MarlinSession:
             self._carried = max(self._carried, tag[1] + 1)
         elif tag == "known":
             self._phase = "ready"
-            if self._cancelling and self.outcome == CANCELLED:
-                self._tell(*self.settings.cancel_gcode)
+            if self._cancel_due:
+                self._tell(*self.settings.cancel_gcode, *AFTER_JOB, tag="ended")
             self._tell(*SETUP, tag="capabilities")
             self._heaters.due |= set(self._heaters.wanted)
         elif tag == "homed":
             self.homed = True
         elif tag == "paused":
             self._paused = self._active
+        elif tag == "ended":
+            self._cancel_due = False
         elif tag == "cancelled":
-            self._active, self.outcome = False, CANCELLED
-        elif tag == "done" and self._active and self.job is not None:
+            self._active, self._cancel_due, self.outcome = False, False, CANCELLED
+        elif tag == "done" and self._active and not self._cancelling and self.job is not None:
             self._active, self.outcome, self.done_key = False, DONE, self.job.key
             self._tell(*AFTER_JOB)
         elif tag == "capabilities" and "AUTOREPORT_POS" in self._capabilities:
@@ -423,6 +437,8 @@ class MarlinSession:
     def _send_next(self, now: int) -> bytes:
         if self._own:
             line, tag = self._own.popleft()
+            if isinstance(tag, Aside):
+                self._asides.sent(tag)
             return self.flow.ask_token(tag, now) if not line else self.flow.send(line, tag, now)
         assert self.job is not None
         place, self._next = self._next, self._next + 1
@@ -461,10 +477,11 @@ class MarlinSession:
     def _plan_job(self) -> None:
         assert self.job is not None
         if self._pause_wanted and not (self._paused or self._ending):
-            self._tell(*self.settings.pause_gcode, b"M400", tag="paused")
+            self._own.extend(self._asides.begin())
+            self._tell(b"M400", tag="paused")
         elif self._paused and not self._pause_wanted:
             self._paused = False
-            self._tell(*self.settings.resume_gcode)
+            self._own.extend(self._asides.rest())
         elif self._next == len(self.job.lines) and not self._ending:
             self._ending = True
             self._tell(b"M400", tag="done")

@@ -51,6 +51,7 @@ class GrblDevice(SerialDevice):
         self._line = bytearray()
         self._waits: Callable[[], bool] | None = None
         self._wait_text = "ok"
+        self._asked = False
 
     # --- SerialDevice ---
 
@@ -111,7 +112,10 @@ class GrblDevice(SerialDevice):
             self.state = "Alarm" if alarm else "Idle"
             self._banner()
         elif byte == ord("?"):
-            self._tell(self._status())
+            if self.state == "Home":
+                self._asked = True  # it looks after its switches only, and says it when it is home
+            else:
+                self._tell(self._status())
         elif byte == ord("!") and self.state == "Run":
             self.state = "Hold"
         elif byte == ord("~") and self.state == "Hold":
@@ -239,6 +243,9 @@ class GrblDevice(SerialDevice):
         self.state = "Idle"
         for place in (self.planner.planned, self.planner.actual):
             place.update(X=-1.0, Y=-1.0, Z=-1.0)
+        if self._asked:
+            self._asked = False
+            self._tell(self._status())
 
     # --- what it says ---
 

@@ -1,6 +1,7 @@
 """A GRBL session against a simulated router in virtual time: order, loss, holds, alarms."""
 
 import random
+import time
 
 import pytest
 
@@ -220,3 +221,121 @@ def test_reports() -> None:
     assert report(b"ALARM:9").text.startswith("ALARM:9 (homing did not find")
     assert report(b"\xff").kind == "noise"
     assert report(b" T:22.00 /0.00").kind == "text"
+
+
+# --- what must not be believed ---
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_router_that_was_switched_off_unheard_is_not_homed_any_more(killed: bool) -> None:
+    world = GrblWorld().homed()
+    if killed:
+        world.send(world.session.kill())
+    world.unplug(random.Random(1))
+    for _ in range(3000):
+        world.step()
+    world.reset()
+    world.device.state = "Idle"  # built without the lock at its start
+    world.plug()
+    world.run("known", lambda: world.session.is_known)
+    world.session.run_again()
+    for _ in range(1000):
+        world.step()
+    assert (world.session.state, world.session.readings()["ready"][0]) == (LOCKED, 0)
+
+
+def test_the_banner_of_a_router_that_is_switched_on_is_not_that_of_a_reset_before_the_loss() -> None:
+    world = GrblWorld().homed()
+    world.send(world.session.kill())
+    world.unplug(random.Random(1))
+    world.step()
+    world.plug()
+    world.session.heard(world.device.power_on(), world.now)
+    assert (world.session.homed, world.session.reset_seen) == (False, True)
+
+
+@pytest.mark.parametrize("lost_s", [1, 3])
+def test_a_router_that_was_not_switched_off_stays_homed_over_a_lost_line(lost_s: int) -> None:
+    world = GrblWorld().homed()
+    world.send(world.session.kill())
+    world.run("its banner", lambda: not world.session._expects_banner)
+    world.session.run_again()
+    world.run("ready", lambda: world.session.readings()["ready"][0] == 1)
+    world.unplug(random.Random(1))
+    for _ in range(1000 * lost_s):
+        world.step()
+    world.plug()
+    world.run("ready", lambda: world.session.readings()["ready"][0] == 1)
+
+
+def test_a_cancel_soon_after_the_start_waits_until_it_says_that_it_stands() -> None:
+    world = started(GrblWorld(speed=1.0), moves_of(30))
+    world.run("moving, and nobody knows", lambda: world.device.state == "Run")
+    assert world.session._machine == "Idle"
+    world.send(world.session.cancel(world.now))
+    count = world.said.count(b"<")
+    written = len(world.written)
+    world.run("reset", lambda: b"\x18" in world.written[written:])
+    assert world.said.count(b"<Hold:0") >= 1
+    assert world.said.count(b"<") > count
+
+
+def test_it_is_not_called_paused_before_it_says_that_it_stands() -> None:
+    world = started(GrblWorld(speed=1.0), moves_of(30))
+    world.run("moving, and nobody knows", lambda: world.device.state == "Run")
+    world.session.pause(True)
+    assert world.session.state == RUNNING
+    world.run("paused", lambda: world.session.state == PAUSED)
+
+
+@pytest.mark.parametrize("door", [0, 1])
+def test_an_open_door_lets_the_job_stand_and_it_can_be_cancelled(door: int) -> None:
+    world = started(GrblWorld(speed=1.0), moves_of(30))
+    world.run("some moves", lambda: len(world.device.carried_out) > 2)
+    status, world.device.state = (
+        world.device._status,
+        "Hold",
+    )  # behind the door, as in a hold, nothing is read
+
+    def with_door() -> str:
+        return str(status()).replace("Hold:0", f"Door:{door}")
+
+    world.device._status = with_door
+    for _ in range(5000):  # longer than ack_ms
+        world.step()
+    assert (world.session.state, world.session.troubles) == (PAUSED, [])
+    world.send(world.session.cancel(world.now))
+    world.run("cancelled", lambda: world.session.state == CANCELLED, 2000)
+
+
+@pytest.mark.parametrize(("word", "state"), [("Hold:0", "Hold"), ("Hold:1", "Hold:1"), ("Door:3", "Door:3")])
+def test_what_slows_down_does_not_stand(word: str, state: str) -> None:
+    assert report(f"<{word}|MPos:1.0,2.0,3.0|Bf:15,128>".encode()).state == state
+
+
+def test_a_line_of_megabytes_is_refused_by_its_length_at_once() -> None:
+    began = time.process_time()
+    assert "shorten it" in check(b"G1X1 " * (1 << 20))
+    assert time.process_time() - began < 0.2
+
+
+def test_a_router_that_homes_says_nothing_and_is_there_all_the_same() -> None:
+    world = GrblWorld(speed=0.1).known()  # 30 s
+    world.session.home()
+    world.run("homing", lambda: world.device.state == "Home")
+    oldest = 0
+    while world.device.state == "Home":
+        world.step()
+        oldest = max(oldest, world.now - world.session.readings()["link"][1])
+    assert oldest < 600
+    world.run("homed", lambda: world.session.homed, 1000)
+
+
+def test_a_router_that_dies_while_it_homes_is_missed_after_a_minute() -> None:
+    world = GrblWorld(speed=0.1).known()
+    world.session.home()
+    world.run("homing", lambda: world.device.state == "Home")
+    world.device._wait(10**9, lambda: None)
+    for _ in range(65_000):
+        world.step()
+    assert world.now - world.session.readings()["link"][1] > 2000

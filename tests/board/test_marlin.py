@@ -116,6 +116,16 @@ def test_pause_and_cancel(cell: Cell) -> None:
     assert cell.get("done_job") == 0
 
 
+def test_a_key_that_is_given_again_while_its_job_is_being_cancelled_begins_it_anew(cell: Cell) -> None:
+    key, _ = cell.print_moves()
+    cell.rig.device.speed = 5.0
+    cell.set(job=0)
+    cell.until("cancelling", lambda: cell.rig.outputs()["nozzle_set"] == 0)
+    assert cell.get("state") == JOB_RUNS  # the moves that the printer has
+    cell.set(job=key)
+    cell.until("begun again", lambda: cell.rig.outputs()["nozzle_set"] == 2000)
+
+
 def test_unplugged_it_goes_on_after_a_reset_of_the_cell_with_the_very_next_move(cell: Cell) -> None:
     key, moves = cell.print_moves()
     cell.rig.unplug()

@@ -391,3 +391,102 @@ def test_late_answers_make_values_old() -> None:
         world.step()
         ages.add(world.now - world.session.measured["answer"])
     assert min(ages) >= 1400
+
+
+# --- lines of the wiring file, once each ---
+
+LIFT = MarlinSettings(
+    ack_ms=800,
+    pause_gcode=(b"G91", b"G1 Z5 F600", b"G90"),
+    resume_gcode=(b"G91", b"G1 Z-5 F600", b"G90"),
+    cancel_gcode=(b"M5", b"M104 S0"),
+)
+
+
+@pytest.mark.parametrize("cut_after_ms", [0, 3, 6, 9, 12, 15, 20, 30, 60, 400])
+def test_a_head_that_was_lifted_in_a_pause_comes_down_once_after_a_lost_line(cut_after_ms: int) -> None:
+    moves = moves_of(60)
+    world = started(World(LIFT), moves)
+    world.run("some moves", lambda: len(world.device.carried_out) > 5)
+    world.session.pause(True)
+    world.run("pausing", lambda: not world.session.flow.in_flight)
+    for _ in range(cut_after_ms):
+        world.step()
+    world.unplug(random.Random(cut_after_ms))
+    for _ in range(1000):
+        world.step()
+    world.plug()
+    world.known()
+    world.session.pause(False)
+    world.session.start(job_of(moves), world.now, go_on=True)
+    world.run("done", lambda: world.session.state == DONE)
+    lifts = [line for line in world.device.carried_out if "Z" in line]
+    assert lifts in ([], ["G1 Z5 F600", "G1 Z-5 F600"])
+    assert [line for line in world.device.carried_out if "Z" not in line] == moves
+    assert (world.device.planner.actual["Z"], world.device.planner.relative) == (0.0, False)
+
+
+@pytest.mark.parametrize("cut_after_ms", [0, 3, 6, 9, 12, 20])
+def test_a_head_on_its_way_down_goes_on_from_there_after_a_lost_line(cut_after_ms: int) -> None:
+    moves = moves_of(60)
+    world = started(World(LIFT), moves)
+    world.run("some moves", lambda: len(world.device.carried_out) > 5)
+    world.session.pause(True)
+    world.run("paused", lambda: world.session.state == PAUSED)
+    world.session.pause(False)
+    for _ in range(cut_after_ms):
+        world.step()
+    world.unplug(random.Random(cut_after_ms))
+    for _ in range(1000):
+        world.step()
+    world.plug()
+    world.known()
+    world.session.start(job_of(moves), world.now, go_on=True)
+    world.run("done", lambda: world.session.state == DONE)
+    assert [line for line in world.device.carried_out if "Z" in line] == ["G1 Z5 F600", "G1 Z-5 F600"]
+    assert (world.device.planner.actual["Z"], world.device.planner.relative) == (0.0, False)
+
+
+def test_a_job_that_fails_because_its_count_was_lost_is_ended_by_cancel_gcode() -> None:
+    world = started(World(LIFT), moves_of(60))
+    world.run("some moves", lambda: len(world.device.carried_out) > 5)
+    written = len(world.written)
+    world.session.heard(b"Resend: 5\n", world.now)
+    world.run("failed", lambda: world.session.state == FAILED)
+    world.run("the end of it", lambda: not world.session._cancel_due, 5_000)
+    assert world.written[written:].count(b" M5*") == 1
+
+
+def test_what_ended_a_cancelled_job_is_not_said_again_when_the_line_comes_back() -> None:
+    world = started(World(LIFT), moves_of(60))
+    world.run("some moves", lambda: len(world.device.carried_out) > 5)
+    world.send(world.session.cancel(world.now))
+    world.run("cancelled", lambda: world.session.state == CANCELLED)
+    world.unplug(random.Random(1))
+    world.step()
+    written = len(world.written)
+    world.plug()
+    world.known()
+    for _ in range(2000):
+        world.step()
+    assert b" M5*" not in world.written[written:]
+
+
+def test_a_job_behind_one_that_was_cancelled_among_relative_moves_is_absolute() -> None:
+    world = started(World(), ["G91", *moves_of(60)])
+    world.run("some moves", lambda: len(world.device.carried_out) > 5)
+    world.send(world.session.cancel(world.now))
+    world.run("cancelled", lambda: world.session.state == CANCELLED)
+    world.session.start(job_of(["G1 X10 Y20 F6000"]), world.now)
+    world.run("done", lambda: world.session.state == DONE)
+    assert (world.device.planner.actual["X"], world.device.planner.actual["Y"]) == (10, 20)
+
+
+def test_a_cancel_in_the_last_moment_does_not_hit_the_next_job() -> None:
+    world = started(World(), moves_of(3))
+    world.run("the proof", lambda: any(sent.tag == "done" for sent in world.session.flow.in_flight))
+    world.send(world.session.cancel(world.now))
+    world.run("the end", lambda: not world.session.is_active)
+    assert (world.session.state, world.session.done_key) == (CANCELLED, 0)
+    world.session.start(job_of(moves_of(9)), world.now)
+    world.run("done", lambda: world.session.state == DONE)
