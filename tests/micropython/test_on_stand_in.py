@@ -23,6 +23,9 @@ from tests.service.process import BASE, ROOT
 
 CELL = ROOT / "examples" / "paint_cell"
 SPEED = 10.0
+STAYS = (
+    b"staying at the prompt, once"  # interrupted before that, the loader would stay there the next time too
+)
 Record = dict[str, Any]
 
 
@@ -137,6 +140,7 @@ def test_the_prompt_is_refused_while_the_cell_works_and_given_when_it_stands(boa
     boots = board.stand_in.boots
     assert board.ask("repl")["ok"]
     board.stand_in.wait_boot(boots + 1)
+    board._port.read_until(STAYS, 10)
     repl = RawRepl(board._port)
     repl.enter(10)
     assert repl.run("import os\nprint('stay' in os.listdir('/'))").strip() == "False"
@@ -152,6 +156,7 @@ def test_the_board_comes_back_aborted_after_the_prompt(board: StandInBench) -> N
     boots = board.stand_in.boots
     assert board.ask("repl")["ok"]
     board.stand_in.wait_boot(boots + 1)
+    board._port.read_until(STAYS, 10)
     RawRepl(board._port).enter(10)
     board.stand_in.reset()
     board._lines.forget()
