@@ -71,8 +71,8 @@ class ModbusPaint(LinuxBoard):
 
     def open(self, spec: Spec, wiring: Wiring) -> None:
         """See Board.open."""
-        self._plant.turn()
         self._server.start()
+        self._plant.turn()  # switched on it has lost what was there before
         self._plant.__enter__()
         super().open(spec, wiring)
         self.rearm()
