@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from board.gcode_input import AnswerLines
 from board.gcode_job import (
     CANCELLED,
     DONE,
@@ -30,8 +31,6 @@ SPARE_BYTES = 12
 GREET_MS = 100
 STATUS_MS = 200
 ASK_AGAIN_MS = 2000
-MOST_ANSWER = 512
-FLOODED_MS = 300
 MOST_IN_FLIGHT = 100
 """Less than the 255 tool numbers, so that each names one line."""
 STATUS, HOLD, GO, RESET = b"?", b"!", b"~", b"\x18"
@@ -80,9 +79,7 @@ class GrblSession:
         self._phase = "greet"
         self._asked_at = -1
         self._greet_at = 0
-        self._buffer = b""
-        self._skipping = False
-        self._flooded_until = 0
+        self._answers = AnswerLines(self.troubles)
         self._status_at = 0
         self._heard_at = 0
         self._own: deque[tuple[bytes, object]] = deque()
@@ -158,7 +155,8 @@ class GrblSession:
         self._greet_at = now + GREET_MS
         self._asked_at = -1
         self._machine = ""
-        self._buffer = self._urgent = b""
+        self._answers.forget()
+        self._urgent = b""
         self._expects_banner = False  # the next one may be that of a router that was switched on
         self._own.clear()
 
@@ -239,15 +237,8 @@ class GrblSession:
 
     def heard(self, data: bytes, now: int) -> None:
         """Take what came: half a line, or three."""
-        *lines, self._buffer = (self._buffer + data).replace(b"\r", b"\n").split(b"\n")
-        if len(self._buffer) > MOST_ANSWER:
-            self.troubles.append(f"more than {MOST_ANSWER} bytes without an end of line")
-            self._buffer, self._skipping = b"", True
-            self._flooded_until = now + FLOODED_MS
-        for line in lines:
-            skip, self._skipping = self._skipping, False
-            if line and not skip:
-                self._take(report(line[:MOST_ANSWER]), now)
+        for line in self._answers.feed(data, now):
+            self._take(report(line), now)
 
     def _take(self, got: Report, now: int) -> None:
         if got.kind == "noise":
@@ -270,7 +261,7 @@ class GrblSession:
 
     def _status(self, got: Report, now: int) -> None:
         self._machine = got.state
-        if now < self._flooded_until:
+        if self._answers.is_flooded(now):
             return
         at = now if now - self._status_at < STATUS_MS else self._status_at
         self._measured["answer"] = at

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
+from board.gcode_input import AnswerLines
 from board.gcode_job import (
     CANCELLED,
     DONE,
@@ -32,9 +33,6 @@ GREET_MS = 100
 GREET_AGAIN_MS = 1000
 POLL_MS = 1000
 """How often temperatures and position are asked for while no job runs."""
-MOST_ANSWER = 512
-FLOODED_MS = 300
-"""What is heard so soon after bytes without end is not news."""
 MOST_OWN = 64
 SETUP = (b"M115", b"M113 S1", b"M155 S1")
 BEFORE_JOB = (b"M84 S0", b"G90")
@@ -87,9 +85,7 @@ class MarlinSession:
         self._probe_at = 0
         self._probe_last = -1
         self._decide_at = -1
-        self._buffer = b""
-        self._skipping = False
-        self._flooded_until = 0
+        self._answers = AnswerLines(self.troubles)
         self._own: deque[tuple[bytes, object]] = deque()
         self._run = 0
         self._next = 0
@@ -182,7 +178,7 @@ class MarlinSession:
         self._probe_at = now + GREET_MS
         self._decide_at = -1
         self._probe_last = -1
-        self._buffer = b""
+        self._answers.forget()
         self._lag = 0
         self._own.clear()
 
@@ -262,21 +258,14 @@ class MarlinSession:
 
     def heard(self, data: bytes, now: int) -> None:
         """Take what came: half a line, or three."""
-        *lines, self._buffer = (self._buffer + data).replace(b"\r", b"\n").split(b"\n")
-        if len(self._buffer) > MOST_ANSWER:
-            self.troubles.append(f"more than {MOST_ANSWER} bytes without an end of line")
-            self._buffer, self._skipping = b"", True
-            self._flooded_until = now + FLOODED_MS
-        for line in lines:
-            skip, self._skipping = self._skipping, False
-            if line and not skip:
-                self._take(answer(line[:MOST_ANSWER]), now)
+        for line in self._answers.feed(data, now):
+            self._take(answer(line), now)
 
     def _take(self, got: Answer, now: int) -> None:
         if got.kind == "noise":
             self.troubles.append(f"nonsense on the line: {got.text}")
             return
-        if now >= self._flooded_until:
+        if not self._answers.is_flooded(now):
             self._measure(got, now)
         if got.kind == "start":
             self._was_reset(now)
