@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from board.contract import DevicePlan
 from hil.grbl_device import GrblDevice
 from tests.board.rigs.gcode import points
+from tests.board.rigs.on_a_line import LineRig
 
 SETTINGS: dict[str, Any] = {
     "baud": 115_200,
@@ -17,8 +18,8 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-class Rig:
-    """See tests.board.rigs.marlin.Rig."""
+class Rig(LineRig):
+    """A router on a pseudo-terminal; nothing of it can be read back as an output."""
 
     kind = "grbl"
     bad_within_s = 1.5
@@ -34,43 +35,3 @@ class Rig:
             )
         ]
         (tmp_path / "jobs").mkdir(exist_ok=True)
-
-    def start(self) -> None:
-        """The router is there."""
-        self.device.start()
-
-    def stop(self) -> None:
-        """The router ends."""
-        self.device.stop()
-
-    def power_cycle(self) -> None:
-        """Off and on: it loses its state."""
-        self.device.power_cycle()
-
-    def unplug(self) -> None:
-        """The cable is out."""
-        self.device.unplug()
-
-    def plug(self) -> None:
-        """The cable is in."""
-        self.device.plug()
-
-    def late(self, on: bool) -> None:
-        """Answers come too late."""
-        self.device.late(on)
-
-    def nonsense(self, on: bool) -> None:
-        """Answers are random bytes."""
-        self.device.nonsense(on)
-
-    def for_another(self, on: bool) -> None:
-        """Answers are a printer's."""
-        self.device.for_another(on)
-
-    def flood(self, on: bool) -> None:
-        """It sends without end."""
-        self.device.flood(on)
-
-    def outputs(self) -> dict[str, int]:
-        """Nothing of it can be read back as an output."""
-        return {}

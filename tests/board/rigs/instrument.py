@@ -7,9 +7,10 @@ from hil.scale_device import ScaleDevice
 from hil.serial_device import SerialDevice
 from hil.supply_device import SupplyDevice
 from tests.board.instrument_bench import plan_of, shape_of
+from tests.board.rigs.on_a_line import LineRig
 
 
-class _Rig:
+class _Rig(LineRig):
     """What both have in common."""
 
     kind = "instrument"
@@ -19,36 +20,6 @@ class _Rig:
         self.device = device
         self.plans: list[DevicePlan] = [plan_of(shape_of(model, model=model, address=device.address), model)]
         self.bad_within_s: float = self.plans[0].settings["bad_ms"] / 1000
-
-    def start(self) -> None:
-        self.device.start()
-
-    def stop(self) -> None:
-        self.device.stop()
-
-    def power_cycle(self) -> None:
-        self.device.power_cycle()
-
-    def unplug(self) -> None:
-        self.device.unplug()
-
-    def plug(self) -> None:
-        self.device.plug()
-
-    def late(self, on: bool) -> None:
-        self.device.late(on)
-
-    def nonsense(self, on: bool) -> None:
-        self.device.nonsense(on)
-
-    def for_another(self, on: bool) -> None:
-        self.device.for_another(on)
-
-    def flood(self, on: bool) -> None:
-        self.device.flood(on)
-
-    def outputs(self) -> dict[str, int]:
-        return {}
 
 
 class Rig(_Rig):

@@ -7,11 +7,12 @@ from board.contract import DevicePlan
 from hil.modbus_device import ModbusDevice
 from hil.modbus_slave import ModbusSlave
 from tests.board.modbus_plans import plan_of, shape_of
+from tests.board.rigs.on_a_line import LineRig
 
 POINTS = ("link", "di0", "ai0", "do0", "do1", "ao0")
 
 
-class Rig:
+class Rig(LineRig):
     """The remote I/O on TCP."""
 
     kind = "modbus"
@@ -27,33 +28,6 @@ class Rig:
         table["address"] = self.device.address
         self.plans: list[DevicePlan] = [plan_of("io1", POINTS, model="demo_io", **table)]
         self.bad_within_s: float = self.plans[0].settings["bad_ms"] / 1000
-
-    def start(self) -> None:
-        self.device.start()
-
-    def stop(self) -> None:
-        self.device.stop()
-
-    def power_cycle(self) -> None:
-        self.device.power_cycle()
-
-    def unplug(self) -> None:
-        self.device.unplug()
-
-    def plug(self) -> None:
-        self.device.plug()
-
-    def late(self, on: bool) -> None:
-        self.device.late(on)
-
-    def nonsense(self, on: bool) -> None:
-        self.device.nonsense(on)
-
-    def for_another(self, on: bool) -> None:
-        self.device.for_another(on)
-
-    def flood(self, on: bool) -> None:
-        self.device.flood(on)
 
     def outputs(self) -> dict[str, int]:
         with self.device.lock:

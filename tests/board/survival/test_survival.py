@@ -12,7 +12,7 @@ from cell_controller.core import packml as pm
 from cell_controller.core.signals import BAD, GOOD
 from tests.board.survival.live_cell import LiveCell
 
-RIGS = ("i2c", "modbus", "instrument", "instrument:ScaleRig", "marlin", "grbl")
+RIGS = ("i2c", "modbus", "modbus:SerialRig", "instrument", "instrument:ScaleRig", "marlin", "grbl")
 """Modules of tests/board/rigs, with the class where it is not called Rig."""
 WITH_OUTPUTS = tuple(name for name in RIGS if name != "instrument:ScaleRig")
 SLACK_S = 0.3
