@@ -7,10 +7,7 @@ live with. Temperatures are in thousandths of a degree, pressures in thousandths
 from collections.abc import Sequence
 
 from hil.faults import FaultSet
-from hil.plant import PlantSignals, Spec, slew
-
-STEP_MS = 50  # continuous values move in steps of this size; small beside every time constant below
-CALM_MS = 1000  # how often energy is brought up to date while nothing moves
+from hil.plant import PlantSignals, Spec, SteppedPlant, slew
 
 CLAMP_MS = 800
 MOULD_MS = 1200
@@ -140,7 +137,7 @@ class Sheet:
         }
 
 
-class FormPlant:
+class FormPlant(SteppedPlant):
     """The forming machine. A sheet lies ready at the start, leaves over the lowered stopper, and the next one follows.
 
     `next_carriers`: numbers of the frames to come, first first; when it is empty they count up from 2001.
@@ -149,6 +146,7 @@ class FormPlant:
 
     def __init__(self, spec: Spec) -> None:
         """Raises BoardError where `spec` lacks a signal of the machine."""
+        super().__init__()
         names = PlantSignals(spec, "FormPlant")
         self._in = {name: names.input(name) for name in SENSORS}
         self._out = {name: names.output(name) for name in DRIVES}
@@ -162,7 +160,6 @@ class FormPlant:
         self._cut_off = False
         self._driven = dict.fromkeys(DRIVES, 0)
         self.noise = [(self._in["sheet_temp"], 2), (self._in["bank_temp"], 1), (self._in["vacuum"], 2)]
-        self._now = 0
         self._clamp_pos = 0
         self._clamp_end = 0
         self._mould_pos = 0
@@ -179,19 +176,6 @@ class FormPlant:
         self._arriving_ms = 0
         self._danger_ms: dict[str, int] = {}
         self._sense()
-
-    def step(self, now_ms: int, outputs: Sequence[int]) -> int:
-        """See Plant.step. At rest it asks to be called each second, in motion each 50 ms."""
-        left = now_ms - self._now
-        while left > 0:
-            part_ms = min(left, STEP_MS) if self._moving() else left
-            self._advance(part_ms)
-            left -= part_ms
-        self._now = now_ms
-        self._take(outputs)
-        self._sense()
-        period = STEP_MS if self._moving() else CALM_MS
-        return now_ms - now_ms % period + period
 
     def remove_part(self) -> None:
         """A person takes the sheet out, a scrapped one for instance; the next one arrives."""

@@ -3,10 +3,7 @@
 from collections.abc import Sequence
 
 from hil.faults import FaultSet
-from hil.plant import PlantSignals, Spec, approach, slew
-
-STEP_MS = 50  # continuous values move in steps of this size; small beside every time constant below
-CALM_MS = 1000  # how often energy is brought up to date while nothing moves
+from hil.plant import PlantSignals, Spec, SteppedPlant, approach, slew
 
 CLAMP_MS = 800
 ROLLER_MS = 600
@@ -72,7 +69,7 @@ class Part:
         }
 
 
-class PaintPlant:
+class PaintPlant(SteppedPlant):
     """The booth. Parts stand ready at the start, leave when the stopper is lowered, and the next one follows.
 
     `next_carriers`: numbers of the carriers to come, first first; when it is empty they count up from 1001.
@@ -81,6 +78,7 @@ class PaintPlant:
 
     def __init__(self, spec: Spec) -> None:
         """Raises BoardError where `spec` lacks a signal of the booth."""
+        super().__init__()
         names = PlantSignals(spec, "PaintPlant")
         self.faults = FaultSet(DEVICE_FAULTS)
         self.damage: list[str] = []
@@ -89,7 +87,6 @@ class PaintPlant:
         self.inputs = [0] * len(spec["inputs"])
         self._bind(names)
         self.noise = [(self._airflow, 3), (self._paint_flow, 3), (self._panel_temp, 1)]
-        self._now = 0
         self._outputs: list[int] = [0] * len(spec["outputs"])
         self._clamp_pos = 0
         self._clamp_end = 0
@@ -130,20 +127,6 @@ class PaintPlant:
         self._pen = names.output("pen")
         self._stopper = names.output("stopper")
 
-    def step(self, now_ms: int, outputs: Sequence[int]) -> int:
-        """See Plant.step. At rest it asks to be called each second, in motion each 50 ms."""
-        left = now_ms - self._now
-        while left > 0:
-            part_ms = min(left, STEP_MS) if self._moving() else left
-            self._advance(part_ms)
-            left -= part_ms
-        self._now = now_ms
-        if list(outputs) != self._outputs:
-            self._take(outputs)
-        self._sense()
-        period = STEP_MS if self._moving() else CALM_MS
-        return now_ms - now_ms % period + period
-
     def remove_part(self) -> None:
         """A person takes the part off the stand, a scrapped one for instance; the next one arrives."""
         self.part = None
@@ -171,6 +154,8 @@ class PaintPlant:
     def _take(self, outputs: Sequence[int]) -> None:
         """New outputs act from now on; a valve or a roller that starts counts once."""
         former = self._outputs
+        if list(outputs) == former:
+            return
         self._outputs = list(outputs)
         if outputs[self._clamp_coil] != outputs[self._unclamp_coil]:
             # the valve is bistable: it stays on the side it was switched to, and the stroke ends without its coil

@@ -90,6 +90,47 @@ class PlantSignals:
         return table[name]
 
 
+class SteppedPlant:
+    """A plant that moves in small steps while anything in it moves, and is brought up to date now and then at rest."""
+
+    step_ms = 50
+    """Continuous values move in steps of this size; small beside every time constant of the machine."""
+    calm_ms = 1000
+    """How often energy is brought up to date while nothing moves."""
+
+    def __init__(self) -> None:
+        self._now = 0
+
+    def step(self, now_ms: int, outputs: Sequence[int]) -> int:
+        """See Plant.step."""
+        left = now_ms - self._now
+        while left > 0:
+            part_ms = min(left, self.step_ms) if self._moving() else left
+            self._advance(part_ms)
+            left -= part_ms
+        self._now = now_ms
+        self._take(outputs)
+        self._sense()
+        period = self.step_ms if self._moving() else self.calm_ms
+        return now_ms - now_ms % period + period
+
+    def _moving(self) -> bool:
+        """Whether anything moves, warms up, or is about to."""
+        raise NotImplementedError
+
+    def _advance(self, dt: int) -> None:
+        """`dt` ms pass with the outputs as they are."""
+        raise NotImplementedError
+
+    def _take(self, outputs: Sequence[int]) -> None:
+        """These outputs act from now on."""
+        raise NotImplementedError
+
+    def _sense(self) -> None:
+        """What the sensors see of it, into `inputs`."""
+        raise NotImplementedError
+
+
 def approach(value: int, target: int, dt_ms: int, tau_ms: int) -> int:
     """First-order lag in integers: `value` after `dt_ms` on its way to `target`; `dt_ms` well below `tau_ms`."""
     gap = target - value

@@ -7,13 +7,11 @@ hundred times faster than a real one: a file takes 12 to 16 s, by its key, and a
 from collections.abc import Sequence
 
 from hil.faults import FaultSet
-from hil.plant import PlantSignals, Spec, approach, slew
+from hil.plant import PlantSignals, Spec, SteppedPlant, approach, slew
 
 UNKNOWN, NOT_HOMED, IDLE, RUNNING, PAUSED, DONE, FAILED, CANCELLED, INTERRUPTED = range(9)
 """States of a printer as its driver tells them."""
 
-STEP_MS = 100  # continuous values move in steps of this size; small beside every time constant below
-CALM_MS = 1000  # how often energy is brought up to date while nothing moves
 
 RESTART_MS = 2000
 HOME_MS = 3000
@@ -236,11 +234,14 @@ def _lag(value: int, target: int, dt: int, tau_ms: int) -> int:
     return approach(value, target, dt, tau_ms if target > value else COOL_TAU_MS)
 
 
-class PrintPlant:
+class PrintPlant(SteppedPlant):
     """The cell's machine. `made`: the parts that were pushed off the bed, in order."""
+
+    step_ms = 100
 
     def __init__(self, spec: Spec) -> None:
         """Raises BoardError where `spec` lacks a signal of the cell."""
+        super().__init__()
         names = PlantSignals(spec, "PrintPlant")
         self.faults = FaultSet(DEVICE_FAULTS)
         self.damage: list[str] = []
@@ -250,7 +251,6 @@ class PrintPlant:
         self.inputs = [0] * len(spec["inputs"])
         self._bind(names)
         self.noise = [(self._nozzle, 2), (self._bed, 2)]
-        self._now = 0
         self._outputs: list[int] = [0] * len(spec["outputs"])
         self._ejector_pos = 0
         self._energy_mj = 0
@@ -279,23 +279,6 @@ class PrintPlant:
         ]
         self._ejector = names.output("ejector")
 
-    def step(self, now_ms: int, outputs: Sequence[int]) -> int:
-        """See Plant.step. At rest it asks to be called each second, in motion each 100 ms."""
-        left = now_ms - self._now
-        while left > 0:
-            part_ms = min(left, STEP_MS) if self._moving() else left
-            self._advance(part_ms)
-            left -= part_ms
-        self._now = now_ms
-        self._outputs = list(outputs)
-        if self.faults.is_on("printer.link"):
-            self.printer.lose_cable()
-        else:
-            self._tell_printer()
-        self._sense()
-        period = STEP_MS if self._moving() else CALM_MS
-        return now_ms - now_ms % period + period
-
     def remove_part(self) -> None:
         """A person takes the part off the bed."""
         self.part = None
@@ -321,6 +304,14 @@ class PrintPlant:
         if self.part is not None:
             self._happens(printer.homing and not homing, "homed into a part")
             self._happens(printer.begun > begun, "printed onto a part")
+
+    def _take(self, outputs: Sequence[int]) -> None:
+        """The printer hears of them while its cable is in."""
+        self._outputs = list(outputs)
+        if self.faults.is_on("printer.link"):
+            self.printer.lose_cable()
+        else:
+            self._tell_printer()
 
     def _moving(self) -> bool:
         """Whether anything but the energy meter changes while the outputs stay."""
