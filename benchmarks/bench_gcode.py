@@ -7,6 +7,7 @@ import hashlib
 import tempfile
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import hil.serial_device
@@ -62,13 +63,15 @@ class _Router(_Paced, GrblDevice):
     pass
 
 
-def _measure(machine: _Printer | _Router, driver: object, kind: str, settings: dict[str, object]) -> float:
+def _measure(
+    machine: _Printer | _Router, make: Callable[..., list[Device]], kind: str, settings: dict[str, object]
+) -> float:
     """Lines a second over what the line could carry of the same bytes."""
     machine.arriving = deque()
     with tempfile.TemporaryDirectory() as folder, machine:
         leave_out = () if kind == "marlin" else ("nozzle", "bed", "nozzle_set", "bed_set")
         plan = DevicePlan("it", kind, settings | {"address": machine.address}, points(leave_out))
-        made: list[Device] = driver.make([plan], Bench(Path(folder)))  # type: ignore[attr-defined]
+        made = make([plan], Bench(Path(folder)))
         cell = Driven(made[0])
         cell.device.open()
         try:
@@ -102,19 +105,19 @@ def run() -> list[dict[str, object]]:
     return [
         row(
             "G-code to Marlin, one line in flight",
-            _measure(one, marlin, "marlin", settings),
+            _measure(one, marlin.make, "marlin", settings),
             "x",
             ">= 0.5",
             peer,
         ),
         row(
             "G-code to Marlin with ADVANCED_OK, four in flight",
-            _measure(named, marlin, "marlin", settings | {"window": 4}),
+            _measure(named, marlin.make, "marlin", settings | {"window": 4}),
             "x",
             ">= 0.7",
             peer,
         ),
-        row("G-code to GRBL", _measure(router, grbl, "grbl", grbl_rig.SETTINGS), "x", ">= 0.7", peer),
+        row("G-code to GRBL", _measure(router, grbl.make, "grbl", grbl_rig.SETTINGS), "x", ">= 0.7", peer),
     ]
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -190,7 +191,7 @@ def throughput(there: Devices, points: list[Block], blocks: list[Block]) -> list
     ]
     for name, asked, bar in (("a request a point", points, ">= 2"), ("the same requests", blocks, ">= 0.5")):
         peer = ByHand(there, asked)
-        found = paired(lambda: ours.run(SECONDS), lambda peer=peer: peer.run(SECONDS), rounds=5)  # type: ignore[misc]
+        found = paired(lambda: ours.run(SECONDS), partial(peer.run, SECONDS), rounds=5)
         against = f"{found.second * len(points) / SECONDS:.0f} registers/s by hand"
         rows.append(
             row(

@@ -72,7 +72,7 @@ class DeviceLink:
         self.clock = clock
         self._abort = list(abort)
         self._free: Sequence[int] = ()
-        self._lock = threading.Condition()
+        self._lock = threading.Lock()
         self._state = CLOSED
         self._fault = ""
         self._answered_at = NEVER
@@ -117,11 +117,6 @@ class DeviceLink:
         """Number of the last change, and what the outputs shall be now, one count each."""
         with self._lock:
             return self._changes, self._wanted()
-
-    def wait_change(self, known: int, timeout_s: float) -> None:
-        """Return when `wanted` has changed since `known`, or after `timeout_s`."""
-        with self._lock:
-            self._lock.wait_for(lambda: self._changes != known, timeout_s)
 
     # --- the board's side ---
 
@@ -208,4 +203,3 @@ class DeviceLink:
 
     def _change(self) -> None:
         self._changes += 1
-        self._lock.notify_all()

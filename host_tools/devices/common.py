@@ -43,8 +43,6 @@ class DeviceShape:
     points: Mapping[str, PointShape]
     settings: Mapping[str, Any]
     on_death: str
-    has_fallback: bool = False
-    """It drives its own safe values after its comms time-out."""
 
 
 class DeviceTable(Table):
@@ -63,7 +61,7 @@ class DeviceTable(Table):
 
 
 def model_file(
-    table: Mapping[str, Any], where: str, directory: Path, kind: str, problems: Problems
+    table: Mapping[str, Any], where: str, directory: Path, problems: Problems
 ) -> tuple[dict[str, Any], str] | None:
     """The description that `model` names, and its label for messages; None after saying what is wrong.
 

@@ -28,7 +28,7 @@ def shape(
     """The device of [devices.NAME]; None after saying what is wrong, one line each."""
     errors = len(problems.errors)
     own = model_of(DeviceTable, table, where, problems)
-    found = model_file(table, where, directory, "instrument", problems)
+    found = model_file(table, where, directory, problems)
     if found is None:
         return None
     raw, label = found
@@ -43,7 +43,7 @@ def shape(
     on_death = _on_death(own, has_fallback, has_outputs, where, problems)
     if len(problems.errors) > errors:
         return None
-    return DeviceShape(points, settings, on_death, has_fallback)
+    return DeviceShape(points, settings, on_death)
 
 
 # --- the description ---

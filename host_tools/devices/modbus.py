@@ -44,7 +44,7 @@ def shape(
     """The device of [devices.NAME]; None after saying what is wrong, one line each."""
     errors = len(problems.errors)
     own = model_of(ModbusTable, table, where, problems)
-    found = model_file(table, where, directory, "modbus", problems)
+    found = model_file(table, where, directory, problems)
     if found is None:
         return None
     raw, label = found
@@ -66,7 +66,7 @@ def shape(
     on_death = _on_death(own, has_fallback, where, problems)
     if len(problems.errors) > errors:
         return None
-    return DeviceShape(points, settings, on_death, has_fallback)
+    return DeviceShape(points, settings, on_death)
 
 
 def check_plans(plans: Sequence[DevicePlan], label: str, problems: Problems) -> None:

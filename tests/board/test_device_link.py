@@ -1,8 +1,5 @@
 """The link to a device: how old a value may be, what a loss does to inputs and outputs, and when it is over."""
 
-import threading
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -198,31 +195,6 @@ def test_who_got_what_is_wanted_cannot_change_it(rig: Rig) -> None:
     rig.driven[0] = 99
     assert rig.driven == ABORT
     assert IMAGE == [1, 1]
-
-
-def test_waiting_for_a_change_ends_with_it_and_not_before(rig: Rig) -> None:
-    rig.run()
-    number, _ = rig.link.wanted()
-    began = time.monotonic()
-    rig.link.wait_change(number, 0.03)
-    assert 0.03 <= time.monotonic() - began < 2
-    threading.Timer(0.02, rig.link.want, (IMAGE,)).start()
-    rig.link.wait_change(number, 5)
-    assert rig.driven == IMAGE
-    assert time.monotonic() - began < 4
-    rig.link.wait_change(number, 5)  # it has changed already
-    assert time.monotonic() - began < 4
-
-
-@pytest.mark.parametrize("event", ["lost", "closed"])
-def test_a_loss_and_the_end_wake_who_waits(rig: Rig, event: str) -> None:
-    rig.run().link.want(IMAGE)
-    number, _ = rig.link.wanted()
-    act = rig.link.closed if event == "closed" else lambda: rig.link.lost("pulled out")
-    threading.Timer(0.02, act).start()
-    began = time.monotonic()
-    rig.link.wait_change(number, 5)
-    assert time.monotonic() - began < 4
 
 
 # --- what people are told ---

@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def cell(tmp_path: Path, scale: ScaleDevice) -> Iterator[LiveCell]:
     """The cell that weighs, in Idle."""
     shape = described(tmp_path, block("devices/bench_scale.toml"))
     plan = plan_of(shape, "scale")
-    plan.settings["address"] = scale.address  # type: ignore[index]
+    plan = replace(plan, settings={**plan.settings, "address": scale.address})
     made = LiveCell(tmp_path, [plan])
     made.make_ready()
     yield made

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,13 +135,17 @@ class Quick:
 @pytest.fixture
 def machine_and_cell() -> Iterator[tuple[MachineOnTheLine, Quick]]:
     cell = compile_cell(EXAMPLE, "io")
-    for plan in cell.plans:  # the tests' machine may stand still for a moment
-        plan.settings.update({"stale_ms": 3000, "bad_ms": 5000, "answer_ms": 1000})  # type: ignore[attr-defined]
+    patient = {
+        "stale_ms": 3000,
+        "bad_ms": 5000,
+        "answer_ms": 1000,
+    }  # the tests' machine may stand still for a moment
+    cell.plans = [replace(plan, settings={**plan.settings, **patient}) for plan in cell.plans]
     machine = MachineOnTheLine(cell)
     machine.start()
-    for plan in cell.plans:
-        plan.settings["address"] = machine.device.address  # type: ignore[index]
-    board = LinuxBoard("io", cell.plans, EXAMPLE)
+    address = {"address": machine.device.address}
+    plans = [replace(plan, settings={**plan.settings, **address}) for plan in cell.plans]
+    board = LinuxBoard("io", plans, EXAMPLE)
     board.open(cell.spec, cell.wiring)
     try:
         yield machine, Quick(cell, board)

@@ -77,6 +77,7 @@ POINTS = {
     "ao0": PointShape("analog", True, (0, 1000), "%", (0, 1000, Decimal(0), Decimal(100))),
     "energy": PointShape("counter", False, (0, 1 << 31), "Wh", (0, 1, Decimal(0), Decimal(10))),
     "raw": PointShape("analog", False, (0, 50)),
+    "job": PointShape("analog", True, (0, 9), text="0 cancels"),
 }
 
 
@@ -185,6 +186,12 @@ MISTAKES = [
         "io1:ai0",
         "io1:ao0",
         "[temp]: channel = \"io1:ao0\" is an analog output; 'temp' is an analog input",
+    ),
+    (
+        "an output of another kind",
+        "io1:do0",
+        "io1:job",
+        "[heater]: channel = \"io1:job\" is an analog output (0 cancels); 'heater' is a digital output",
     ),
     (
         "another kind of signal",

@@ -75,7 +75,6 @@ def test_a_device_gets_its_defaults() -> None:
         "write_multiple": True,
     }
     assert found.on_death == "device_fallback"
-    assert found.has_fallback
 
 
 def test_settings_are_plain() -> None:
@@ -259,14 +258,10 @@ def test_what_dies_with_the_controller_follows_from_the_comms_time_out(tmp_path:
     assert held is not None
     assert set_elsewhere is not None
     assert nothing is not None
-    assert (held.on_death, held.has_fallback, held.settings["timeout_register"]["count"]) == (
-        "hold_last",
-        False,
-        0,
-    )
-    assert (set_elsewhere.on_death, set_elsewhere.has_fallback) == ("device_fallback", True)
+    assert (held.on_death, held.settings["timeout_register"]["count"]) == ("hold_last", 0)
+    assert set_elsewhere.on_death == "device_fallback"
     assert set_elsewhere.settings["timeout_register"] is None
-    assert (nothing.on_death, nothing.has_fallback) == ("hold_last", False)
+    assert nothing.on_death == "hold_last"
 
 
 # --- several devices on one line ---

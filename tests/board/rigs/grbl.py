@@ -25,6 +25,7 @@ class Rig(LineRig):
     bad_within_s = 1.5
     probe = "link"
     wish: ClassVar[dict[str, int]] = {"enable": 1, "pause": 0}
+    device: GrblDevice
 
     def __init__(self, tmp_path: Path) -> None:
         self.device = GrblDevice(speed=100.0, most_move_ms=400.0, late_ms=1500)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,11 @@ class LiveCell:
             if self.state == from_state:
                 reply = self.command(command)
                 assert reply["ok"], reply
-                self.until(lambda gone=from_state: self.state != gone, f"{command} does nothing")  # type: ignore[misc]
+                self.until(partial(self._left, from_state), f"{command} does nothing")
         self.until(lambda: self.state == pm.IDLE, "it does not get to Idle")
+
+    def _left(self, state: int) -> bool:
+        return self.state != state
 
     @property
     def state(self) -> int:
