@@ -200,9 +200,10 @@ class _Compiler:
     def _fits(self, signal: Signal, point: PointShape, table: LinuxWire, where: str) -> bool:
         mine = signal.entry["kind"]
         if mine != point.kind or signal.is_output != point.is_output:
+            about = f" ({point.text})" if point.text else ""
             self.problems.error(
                 where,
-                f"channel = {shown(table.channel)} is {_side(point.kind, point.is_output)}; '{signal.name}' is "
+                f"channel = {shown(table.channel)} is {_side(point.kind, point.is_output)}{about}; '{signal.name}' is "
                 f"{_side(mine, signal.is_output)} in cell.toml; choose another channel",
             )
             return False

@@ -134,6 +134,9 @@ def run(
         register(name, directory.resolve(), server.path, host, port, base)
         stack.callback(unregister, name)
         say(f"{name}: process {os.getpid()}, board {board}, scan {cell.spec['scan_ms']} ms")
+        if not the_board.simulated:
+            machine = the_board.identity()
+            say(f"machine: {machine['model']}, serial {machine['serial'] or 'unknown'}")
         say(f"topics under {base}" if host else "no broker: local commands only")
         if store.opened:
             say(f"journal: {store.opened}")
