@@ -18,7 +18,8 @@ MOST_FILES = 1000
 STEP_BYTES = 1 << 16
 """What one `Checking.step` looks at: some ms, so that the line to the machine is served meanwhile."""
 
-_COMMENT = re.compile(rb"\([^()]*\)")
+_COMMENT = re.compile(rb"\([^()]*\)|;.*")
+"""Whichever begins first: a semicolon within round brackets begins nothing."""
 
 UNKNOWN, LOCKED, IDLE, RUNNING, PAUSED, DONE, FAILED, CANCELLED, INTERRUPTED, HALTED = range(10)
 """Counts of the point `state`; docs/gcode.md says what each means."""
@@ -138,10 +139,7 @@ class Checking:
 
 def bare(line: bytes) -> bytes:
     """A line without comments and spaces around it; b"" if nothing is left."""
-    line = line.split(b";", 1)[0]
-    if b"(" in line:
-        line = _COMMENT.sub(b"", line)
-    return line.replace(b"\t", b" ").strip()
+    return _COMMENT.sub(b"", line).replace(b"\t", b" ").strip()
 
 
 def _is_text(line: bytes) -> bool:

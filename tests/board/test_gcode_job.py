@@ -109,9 +109,5 @@ def test_progress_is_whole_only_for_who_knows(tmp_path: Path) -> None:
 
 
 def test_bare_lines() -> None:
-    assert [bare(line) for line in (b" G1\tX1 ; a", b"(x) G0 (y)", b"; x", b"\r")] == [
-        b"G1 X1",
-        b"G0",
-        b"",
-        b"",
-    ]
+    lines = (b" G1\tX1 ; a", b"(x) G0 (y)", b"; x", b"\r", b"G1 X1 (a;b)Y2", b"G0 ; (a")
+    assert [bare(line) for line in lines] == [b"G1 X1", b"G0", b"", b"", b"G1 X1 Y2", b"G0"]
